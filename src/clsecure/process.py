@@ -1,0 +1,69 @@
+"""The one way to run another program: an argv tuple, an explicit environment, one error type."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+Argument = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that has ended: its argv, exit code (negative: the signal) and output as bytes."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text; bytes that are not UTF-8 survive as surrogates."""
+        return os.fsdecode(self.stdout)
+
+
+class CommandFailed(Exception):
+    """A program ended with a code other than 0; the text holds argv and the end of its stderr."""
+
+    def __init__(self, completed: Completed) -> None:
+        code = completed.returncode
+        how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        said = os.fsdecode(completed.stderr).strip()[-2000:]
+        super().__init__(f"{' '.join(completed.argv)}: {how}" + (f": {said}" if said else ""))
+        self.completed = completed
+
+
+def run(
+    *argv: Argument,
+    env: Mapping[str, str] | None = None,
+    cwd: Argument | None = None,
+    stdin: bytes | int | IO[bytes] = b"",
+    stdout: int | IO[bytes] | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run `argv` to its end and return it.
+
+    `stdin` is what the program reads (bytes) or a descriptor; `stdout` a descriptor, or None to
+    collect it. `env` None means this process's own. Raises CommandFailed when `check` and the
+    code is not 0, FileNotFoundError when there is no such program.
+    """
+    words: Sequence[str] = tuple(os.fspath(word) for word in argv)
+    source = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+    ended = subprocess.run(  # noqa: S603 - an argv tuple, never a shell
+        words,
+        env=env,
+        cwd=cwd,
+        stdout=subprocess.PIPE if stdout is None else stdout,
+        stderr=subprocess.PIPE,
+        check=False,
+        **source,  # type: ignore[call-overload]
+    )
+    completed = Completed(tuple(words), ended.returncode, ended.stdout or b"", ended.stderr)
+    if check and completed.returncode:
+        raise CommandFailed(completed)
+    return completed
