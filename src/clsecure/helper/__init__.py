@@ -1,0 +1,1 @@
+"""Root's side: a few verbs on a socketpair. Standard library alone; imports nothing else of ours."""

@@ -1,0 +1,1 @@
+"""Programs that run inside the box as the worker; each file stands alone."""

@@ -1,0 +1,177 @@
+"""Workers: the Linux users that sessions run as. Made, found and removed completely."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pwd
+import time
+
+from .protocol import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PREFIX = "claude-worker-"
+# Above UID_MAX of login.defs (60000), outside systemd's ranges and below the first subordinate ids
+# (100000); see systemd's doc/UIDS-GIDS. Handed out upwards, so that an id comes back only after all.
+FIRST_ID, LAST_ID = 66000, 99999
+_MARK = "/var/lib/clsecure/last-uid"
+_LOCKED = 1  # useradd, userdel: cannot lock the password file
+_SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/var/mail", "/var/spool/cron/crontabs", "/var/spool/at")
+
+
+class Accounts:
+    """Makes and removes users while holding one lock, since the system's own is only tried once."""
+
+    def __init__(self, state: int) -> None:
+        self._lock = os.open("users.lock", os.O_RDWR | os.O_CREAT, 0o600, dir_fd=state)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def __enter__(self) -> Accounts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._lock)
+
+    def create(self, name: str) -> pwd.struct_passwd:
+        """Make the worker of that name; raises Refusal."""
+        uid = _next_id()
+        _system(
+            "useradd",
+            *("--uid", str(uid), "--key", f"UID_MAX={LAST_ID}", "--user-group"),
+            *(
+                "--key",
+                f"GID_MAX={LAST_ID}",
+                "--key",
+                "SUB_UID_COUNT=0",
+                "--key",
+                "SUB_GID_COUNT=0",
+            ),
+            *("--no-create-home", "--home-dir", f"/home/{name}", "--shell", "/usr/sbin/nologin"),
+            *("--no-log-init", "--comment", "clsecure worker", name),
+        )
+        _remember(uid)
+        return pwd.getpwnam(name)
+
+    def remove(self, name: str, uid: int) -> None:
+        """Remove the worker and what it left in shared places; raises Refusal if anything stays."""
+        kill_all(uid)
+        for path in _leftovers(name, uid):
+            try:
+                os.unlink(path)
+            except (IsADirectoryError, PermissionError):
+                raise Refusal(f"{path} belongs to {name} and is still there", code=1) from None
+        if find(name):
+            _system("userdel", "--force", name)
+        for database in ("passwd", "group", "subuid", "subgid"):
+            if any(line.startswith(f"{name}:") for line in _lines(f"/etc/{database}")):
+                raise Refusal(f"{name} is still in /etc/{database}", code=1)
+
+
+def find(name: str) -> pwd.struct_passwd | None:
+    """Return the user of that name, if there is one."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def kill_all(uid: int) -> None:
+    """End every process of that user, wherever it runs; raises Refusal if one stays."""
+    for _ in range(100):
+        alive = list(processes_of(uid))
+        if not alive:
+            return
+        for pid in alive:
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.02)
+    raise Refusal(f"processes of user id {uid} do not end", code=1)
+
+
+def processes_of(uid: int) -> Iterator[int]:
+    """The processes whose real user id this is."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            lines = _lines(f"/proc/{entry}/status")
+            if any(line.split()[1:2] == [str(uid)] for line in lines if line.startswith("Uid:")):
+                yield int(entry)
+
+
+def _next_id() -> int:
+    last = int((_lines(_MARK) or [str(FIRST_ID - 1)])[0])
+    size = LAST_ID - FIRST_ID + 1
+    for step in range(1, size + 1):
+        uid = FIRST_ID + (last - FIRST_ID + step) % size
+        try:
+            pwd.getpwuid(uid)
+        except KeyError:
+            return uid
+    raise Refusal("all user ids for workers are taken", hint="clsecure cleanup --all", code=4)
+
+
+def _remember(uid: int) -> None:
+    descriptor = os.open(_MARK, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    os.write(descriptor, f"{uid}\n".encode())
+    os.close(descriptor)
+
+
+def _leftovers(name: str, uid: int) -> Iterator[str]:
+    for directory in _SHARED:
+        try:
+            entries = list(os.scandir(directory))
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                owner = entry.stat(follow_symlinks=False).st_uid
+            except FileNotFoundError:
+                continue
+            if owner == uid or entry.name == name:
+                yield entry.path
+
+
+def _system(program: str, *arguments: str) -> None:
+    for attempt in range(50):
+        output = os.memfd_create("output", os.MFD_CLOEXEC)
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        actions = [
+            (os.POSIX_SPAWN_DUP2, null, 0),
+            *((os.POSIX_SPAWN_DUP2, output, n) for n in (1, 2)),
+        ]
+        path = next(
+            (f"{d}/{program}" for d in ("/usr/sbin", "/sbin") if os.path.exists(f"{d}/{program}")),
+            "",
+        )
+        if not path:
+            raise Refusal(
+                f"{program} is not installed",
+                hint="install the package 'passwd' or 'shadow-utils'",
+                code=4,
+            )
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+        pid = os.posix_spawn(path, [program, *arguments], environment, file_actions=actions)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        said = os.pread(output, 2000, 0).decode(errors="replace").strip()
+        os.close(output)
+        os.close(null)
+        if code == 0:
+            return
+        if code != _LOCKED or attempt == 49:  # noqa: PLR2004 - the last attempt
+            raise Refusal(f"{program} failed: {said.splitlines()[-1] if said else code}", code=4)
+        time.sleep(0.05)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().splitlines()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESRCH):
+            return []
+        raise

@@ -1,0 +1,133 @@
+"""Who calls, and whether they may have what they ask for. Nothing that the caller says is believed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import re
+
+from . import syscalls as sc
+from .accounts import PREFIX
+from .engines import BUBBLEWRAP, FIREJAIL
+from .layout import check_places
+from .places import Owner
+from .protocol import Exec, Listener, Open, Refusal, Session
+
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", re.ASCII)
+_WORKER = re.compile(re.escape(PREFIX) + r"[a-z0-9-]{1,18}", re.ASCII)
+_LOOPBACK = re.compile(r"127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1", re.ASCII)
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
+_CHOICES = {
+    "action": ("create", "resume"),
+    "mode": ("user", "namespace"),
+    "engine": ("none", "firejail", "bubblewrap"),
+    "network": ("none", "filtered", "open"),
+    "workspace": ("overlay", "clone"),
+}
+_MAX_PORT = 65535
+
+
+def caller() -> Owner:
+    """Return the human for whom sudo started this process; root itself when there was no sudo."""
+    uid = int(os.environ.get("SUDO_UID", "0"))
+    try:
+        account = pwd.getpwuid(uid)
+    except KeyError:
+        raise Refusal(f"user id {uid} has no account", code=4) from None
+    if account.pw_name.startswith(PREFIX):
+        raise Refusal("a worker may not start sessions")
+    return Owner(uid, account.pw_gid, tuple(os.getgrouplist(account.pw_name, account.pw_gid)))
+
+
+def check_open(request: Open, human: Owner) -> None:
+    """Refuse what is not of the closed set, and every path that this human could not open."""
+    for field, choices in _CHOICES.items():
+        if getattr(request, field) not in choices:
+            raise Refusal(f"{field} must be one of {', '.join(choices)}", code=2)
+    if (request.engine == "none") != (request.mode == "user"):
+        raise Refusal(f"mode {request.mode} does not go with engine {request.engine}", code=2)
+    check_session(request.session)
+    check_places(request)
+    if not _OBJECT_ID.fullmatch(request.base):
+        raise Refusal("the base is not an object id", code=2)
+    if not all(part not in ("", ".", "..") for part in request.probe.split("/")):
+        raise Refusal("the probe is not a plain relative path", code=2)
+    for listener in request.listeners:
+        _check_listener(listener)
+    for program, engine in ((FIREJAIL, "firejail"), (BUBBLEWRAP, "bubblewrap")):
+        if request.engine == engine and not os.access(program, os.X_OK):
+            raise Refusal(f"{program} is not installed", hint=f"install {engine}", code=4)
+    human.act(lambda: _check_paths(request, human))
+
+
+def _check_paths(request: Open, human: Owner) -> None:
+    for path in (request.project, request.home, request.git_dir, *request.objects):
+        _open_directory(path)
+    for path in request.exposures:
+        os.close(_open(path, os.O_PATH))
+    home = os.stat(request.home, follow_symlinks=False)
+    if home.st_uid != human.uid:
+        raise Refusal(f"{request.home} is not your home directory")
+
+
+def _open_directory(path: str) -> None:
+    os.close(_open(path, os.O_RDONLY | os.O_DIRECTORY))
+
+
+def _open(path: str, flags: int) -> int:
+    try:
+        return sc.openat2(sc.AT_FDCWD, path, flags, resolve=sc.NO_LINKS)
+    except OSError as error:
+        raise Refusal(f"{path} cannot be opened as you: {error.strerror}") from None
+
+
+def _check_listener(listener: Listener) -> None:
+    if not _LOOPBACK.fullmatch(listener.address) or not 0 < listener.port <= _MAX_PORT:
+        raise Refusal("a listener must be on a loopback address", code=2)
+    if listener.host and not _HOST.fullmatch(listener.host):
+        raise Refusal("a listener's host is not a host name", code=2)
+
+
+def check_session(session: str) -> None:
+    """Refuse a session name that is no plain word; the empty one is the project's default session."""
+    if session and not _SESSION.fullmatch(session):
+        raise Refusal(
+            "a session name is made of letters, digits, '.', '_' and '-', 64 at most", code=2
+        )
+
+
+def check_exec(request: Exec, descriptors: list[int]) -> None:
+    """Refuse a command that cannot be one."""
+    if not request.argv or not all("=" in word for word in request.environment):
+        raise Refusal("not a command", code=2)
+    if bool(request.rows) == bool(descriptors) or len(descriptors) not in (0, 3):
+        raise Refusal("a command needs a terminal, or three descriptors", code=2)
+    if not (0 <= request.rows <= _MAX_PORT and 0 <= request.columns <= _MAX_PORT):
+        raise Refusal("not a terminal's size", code=2)
+
+
+def check_worker(worker: str) -> None:
+    """Refuse a name that is no worker's."""
+    if not _WORKER.fullmatch(worker):
+        raise Refusal("not a worker's name", code=2)
+
+
+def worker_names(project: str, session: str, uid: int) -> tuple[str, str]:
+    """Return the worker's name for this project and session, and the one in case it is another's.
+
+    The first is the name that the bash tool of the same name gives.
+    """
+    short = re.sub(r"[^a-z0-9]+", "-", os.path.basename(project).lower()).strip("-")[:10].strip("-")
+    key = f"{project}:{session}" if session else project
+    return tuple(f"{PREFIX}{short or 'project'}-{_digest(text)}" for text in (key, f"{key}\0{uid}"))  # type: ignore[return-value]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:6]
+
+
+def is_of(session: Session, project: str, name: str, human: Owner) -> bool:
+    """Say whether this is the session that the human means."""
+    return (session.project, session.session, session.human) == (project, name, human.uid)

@@ -1,0 +1,65 @@
+"""How each engine is called: pure functions from the gate's argv to the argv that root's init starts.
+
+Arguments and environment of the command itself never pass through an engine: the gate reads them from
+a file (firejail, for one, refuses more than 128 arguments and long environment variables).
+"""
+
+from __future__ import annotations
+
+from .records import Record
+
+FIREJAIL = "/usr/bin/firejail"
+BUBBLEWRAP = "/usr/bin/bwrap"
+SETPRIV = "/usr/bin/setpriv"
+PYTHON = "/usr/bin/python3"
+
+
+class Start(Record):
+    """What init starts: as root for an engine that drops the rights itself, else as the worker."""
+
+    argv: tuple[str, ...]
+    as_root: bool
+
+
+def start(
+    engine: str, gate: tuple[str, ...], *, uid: int, gid: int, writable: tuple[str, ...]
+) -> Start:
+    """Return how the gate is started in that engine (none, firejail, bubblewrap)."""
+    if engine == "firejail":
+        return Start(argv=(*_FIREJAIL, *gate), as_root=False)
+    if engine == "bubblewrap":
+        binds = [word for path in writable for word in ("--bind", path, path)]
+        return Start(argv=(*_BUBBLEWRAP, *binds, *_drop(uid, gid), *gate), as_root=True)
+    return Start(argv=gate, as_root=False)
+
+
+# --allusers: or firejail hides every home but the one that the password file names. No --private-dev
+# and no --private-tmp: the box's own /dev and /tmp are private already, and may hold the terminal and
+# the project.
+_FIREJAIL = (
+    FIREJAIL,
+    "--quiet",
+    "--noprofile",
+    "--allusers",
+    "--caps.drop=all",
+    "--seccomp",
+    "--nonewprivs",
+    "--noroot",
+    "--nogroups",
+    "--",
+)
+# Started by root without a user namespace, so that no distribution's rule on those matters.
+# --dev-bind: bubblewrap's own /dev would lack shared memory and the box's terminals.
+_BUBBLEWRAP = (
+    BUBBLEWRAP,
+    *("--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc"),
+    *("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"),
+    *("--cap-add", "CAP_SETPCAP"),
+)
+
+
+def _drop(uid: int, gid: int) -> tuple[str, ...]:
+    return (
+        *("--", SETPRIV, f"--reuid={uid}", f"--regid={gid}", "--clear-groups"),
+        *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"),
+    )

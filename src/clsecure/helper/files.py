@@ -1,0 +1,73 @@
+"""The few files of /etc that the box has of its own, and the programs that run inside."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from .protocol import Open
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import pwd
+
+_FIRST_PERSON, _NOBODY = 1000, 65534
+_PROGRAMS = ("gate.py", "export.py")
+
+
+def programs() -> dict[str, bytes]:
+    """Return the programs of clsecure that run inside the box, by name."""
+    here = os.path.join(os.path.dirname(os.path.realpath(__file__)), "inside")
+    found = {}
+    for name in _PROGRAMS:
+        with open(os.path.join(here, name), "rb") as file:
+            found[name] = file.read()
+    return found
+
+
+def etc(request: Open, worker: pwd.struct_passwd) -> dict[str, bytes]:
+    """Return the box's own files, by path."""
+    files = {
+        "/etc/passwd": _accounts("/etc/passwd", worker.pw_uid, worker.pw_name, home=request.home),
+        "/etc/group": _accounts("/etc/group", worker.pw_gid, worker.pw_name),
+    }
+    resolver = os.path.realpath("/etc/resolv.conf")
+    if request.network == "open":
+        files["/etc/hosts"] = _read("/etc/hosts")
+        if resolver.startswith("/run/"):  # its directory is the box's own, and empty
+            files[resolver] = _read(resolver)
+    else:
+        files["/etc/hosts"] = _hosts(request)
+    return files
+
+
+def _hosts(request: Open) -> bytes:
+    lines = [f"127.0.0.1 localhost {socket.gethostname()}", "::1 localhost"]
+    lines += [f"{one.address} {one.host}" for one in request.listeners if one.host]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _accounts(path: str, number: int, worker: str, *, home: str = "") -> bytes:
+    # System accounts and the worker alone: the names of the people on this host stay outside.
+    kept = []
+    for line in _read(path).splitlines(keepends=True):
+        fields = line.split(b":")
+        try:
+            owner = int(fields[2])
+        except (IndexError, ValueError):
+            continue
+        if owner == number and fields[0] == worker.encode():
+            if home:
+                fields[5], fields[6] = os.fsencode(home), b"/bin/bash\n"
+            kept.append(b":".join(fields))
+        elif owner < _FIRST_PERSON or owner == _NOBODY:
+            kept.append(line)
+    return b"".join(kept)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""

@@ -1,0 +1,167 @@
+"""The last program before the command: reads from inside whether the box is as planned, then becomes it.
+
+Runs as the worker, within the engine. argv: the launch file. Any difference between plan and what it
+finds is reported and the command is not run. Stands alone: standard library only.
+"""
+
+import ctypes
+import json
+import os
+import socket
+import sys
+
+_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2
+_KEYCTL = 250 if os.uname().machine == "x86_64" else 219
+_AF_VSOCK = 40
+_ZERO_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Filters(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
+
+
+def main() -> None:
+    """Check, report, and exec."""
+    with open(sys.argv[1], encoding="ascii") as file:
+        launch = json.load(file)
+    plan = launch["plan"]
+    _lock_down(bytes.fromhex(launch["filter"]))
+    faults = [
+        *_rights(plan),
+        *_system_calls(),
+        *_mounts(plan),
+        *_network(plan),
+        *_processes(plan),
+    ]
+    _report(launch["report"], faults)
+    if faults:
+        sys.exit(125)
+    argv = launch["argv"]
+    environment = dict(word.split("=", 1) for word in launch["environment"])
+    try:
+        os.chdir(launch["cwd"])
+        os.execvpe(argv[0], argv, environment)
+    except OSError as error:
+        name = ascii(argv[0])[1:-1]
+        print(f"clsecure: {name} cannot be run in the box: {error.strerror}", file=sys.stderr)
+        sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
+def _lock_down(program: bytes) -> None:
+    # From here on no set-uid program gives rights, in whatever mode.
+    filters = _Filters(len(program) // 8, program)
+    for arguments in (
+        (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+        (_PR_SET_SECCOMP, _FILTER, ctypes.byref(filters), 0, 0),
+    ):
+        words = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments]
+        if _libc.prctl(*words) < 0:
+            raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _status() -> dict[str, str]:
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+def _rights(plan: dict) -> list[str]:
+    status = _status()
+    faults = [
+        f"{name} is {status[name]}" for name in _ZERO_CAPABILITIES if int(status[name], 16) != 0
+    ]
+    if status.get("NoNewPrivs") != "1":
+        faults.append("NoNewPrivs is not set")
+    if status.get("Seccomp") != "2":
+        faults.append("Seccomp is not on")
+    elif int(status.get("Seccomp_filters", plan["filters"])) < plan["filters"]:
+        faults.append(f"only {status['Seccomp_filters']} seccomp filters of {plan['filters']}")
+    for name, wanted in (("Uid", plan["uid"]), ("Gid", plan["gid"])):
+        if status[name].split() != [str(wanted)] * 4:
+            faults.append(f"{name} is {status[name]}")
+    if set(status["Groups"].split()) - {str(plan["gid"])}:
+        faults.append(f"supplementary groups {status['Groups']}")
+    return faults
+
+
+def _system_calls() -> list[str]:
+    faults = []
+    try:
+        socket.socket(_AF_VSOCK, socket.SOCK_STREAM).close()
+        faults.append("a socket to the hypervisor can be opened")
+    except OSError:
+        pass
+    if _libc.syscall(_KEYCTL, 0, -3, 0) >= 0:
+        faults.append("the kernel's keyrings can be reached")
+    if _libc.unshare(0x1000_0000) == 0:
+        faults.append("a user namespace can be made")
+    return faults
+
+
+def _mounts(plan: dict) -> list[str]:
+    faults, found = [], {}
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            before, _, after = line.partition(" - ")
+            words = before.split(" ")
+            at = _unescape(words[4])
+            options = set(words[5].split(","))
+            if "rw" in options:  # a mount is read-only by itself or by its file system
+                options.update({"ro"} if "ro" in after.split(" ")[2].split(",") else ())
+            found[at] = (after.split(" ")[0], options)
+            if "ro" not in options and not any(_within(at, place) for place in plan["writable"]):
+                faults.append(f"{at} is writable")
+            if not options & {"nosuid", "ro"}:
+                faults.append(f"{at} honours set-uid")
+    for mount in plan["mounts"]:
+        if mount["at"] not in found:
+            faults.append(f"{mount['at']} is not mounted")
+        elif mount["type"] and found[mount["at"]][0] != mount["type"]:
+            faults.append(f"{mount['at']} is {found[mount['at']][0]}, not {mount['type']}")
+    return faults
+
+
+def _within(path: str, place: str) -> bool:
+    return path == place or path.startswith(place + "/")
+
+
+def _unescape(word: str) -> str:
+    # Space, tab, newline and backslash are \\ooo in mountinfo (proc(5)).
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        word = word.replace(code, character)
+    return word
+
+
+def _network(plan: dict) -> list[str]:
+    if plan["network"] == "open":
+        return []
+    faults = []
+    with open("/proc/self/net/route", encoding="ascii") as file:
+        if file.read().splitlines()[1:]:
+            faults.append("there is a route out of the box")
+    with open("/proc/self/net/dev", encoding="ascii") as file:
+        interfaces = [line.split(":")[0].strip() for line in file.read().splitlines()[2:]]
+    if interfaces != ["lo"]:
+        faults.append(f"network interfaces: {' '.join(interfaces)}")
+    return faults
+
+
+def _processes(plan: dict) -> list[str]:
+    # Inside, nothing is older than init and engine: a host's process would have another namespace.
+    if os.readlink("/proc/self/ns/pid") == plan["host_pid_namespace"]:
+        return ["the host's processes are in sight"]
+    if os.readlink("/proc/self/ns/net") == plan["host_net_namespace"] and plan["network"] != "open":
+        return ["the host's network is in sight"]
+    return []
+
+
+def _report(address: str, faults: list[str]) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as report:
+        report.connect(address)
+        report.send(json.dumps(faults).encode()[:60000])
+        report.recv(1)  # init has taken note, and has unlinked the launch file
+
+
+if __name__ == "__main__":
+    main()

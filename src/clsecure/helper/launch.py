@@ -1,0 +1,174 @@
+"""Starts one command in the box: from root's init, through the engine and the gate, as the worker."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+
+from . import engines
+from . import syscalls as sc
+from .layout import INSIDE, Mount, outermost, writable_places
+from .protocol import Exec, Open
+from .records import Record
+from .seccomp import base_program, inner_program
+
+_TIOCSPTLCK, _TIOCGPTN, _TIOCSWINSZ = 0x4004_5431, 0x8004_5430, 0x5414
+_TTY_GROUP = 5
+_TYPES = {"overlay": "overlay", "proc": "proc", "tmpfs": "tmpfs", "root": "tmpfs"}
+
+
+class Box(Record):
+    """What init knows of its box."""
+
+    request: Open
+    mounts: tuple[Mount, ...]
+    uid: int
+    gid: int
+    host_pid_namespace: str
+    host_net_namespace: str
+
+
+class Terminal:
+    """A pseudo-terminal of the box's own devpts, for the worker."""
+
+    def __init__(self, rows: int, columns: int, uid: int) -> None:
+        self.master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        fcntl.ioctl(self.master, _TIOCSPTLCK, struct.pack("i", 0))
+        (number,) = struct.unpack("i", fcntl.ioctl(self.master, _TIOCGPTN, b"\0" * 4))
+        self.path = f"/dev/pts/{number}"
+        os.chown(self.path, uid, _TTY_GROUP)
+        fcntl.ioctl(self.master, _TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+class Launch:
+    """One command: its process, and the socket on which its gate reports."""
+
+    def __init__(self, box: Box, command: Exec, standard: tuple[int, ...]) -> None:
+        self._box = box
+        self.terminal = Terminal(command.rows, command.columns, box.uid) if command.rows else None
+        self._file, address = f"{INSIDE}/launch", f"{INSIDE}/gate"
+        for path in (self._file, address):
+            _remove(path)
+        self.gate: socket.socket | None = socket.socket(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
+        )
+        self.gate.bind(address)
+        os.chmod(address, 0o666)
+        self.gate.listen(1)
+        engine = box.request.engine if command.confined else "none"
+        self._write(_document(box, command, engine, address))
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                self._become(engine, standard)
+            except OSError as error:
+                os.write(2, f"clsecure: the command cannot be started: {error}\n".encode())
+            finally:
+                os._exit(125)
+
+    def report(self) -> list[str]:
+        """Read the gate's report, and take the launch file away; raises OSError, ValueError."""
+        if self.gate is None:
+            raise ValueError("reported already")
+        connection, _ = self.gate.accept()
+        with connection:
+            connection.settimeout(5)
+            faults = json.loads(connection.recv(65536))
+            self.forget()
+            connection.send(b".")
+        return [str(fault) for fault in faults]
+
+    def forget(self) -> None:
+        """Take the launch file and the gate's socket away."""
+        if self.gate is not None:
+            self.gate.close()
+            self.gate = None
+            _remove(f"{INSIDE}/gate")
+        _remove(self._file)
+
+    def _write(self, document: dict[str, object]) -> None:
+        # It holds the command's environment, so nobody but the worker may read it, and init removes it.
+        file = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
+        with os.fdopen(file, "w", encoding="ascii") as stream:
+            json.dump(document, stream)
+            os.fchown(file, self._box.uid, self._box.gid)
+
+    def _become(self, engine: str, standard: tuple[int, ...]) -> None:
+        os.setsid()
+        if self.terminal:
+            slave = os.open(self.terminal.path, os.O_RDWR)  # becomes the controlling terminal
+            standard = (slave, slave, slave)
+        for number, descriptor in enumerate([os.dup(one) for one in standard]):
+            os.dup2(descriptor, number)
+        os.closerange(3, 65536)
+        for number in range(1, signal.NSIG):
+            if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.umask(0o022)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        sc.new_session_keyring()
+        box = self._box
+        gate = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", self._file)
+        start = engines.start(
+            engine, gate, uid=box.uid, gid=box.gid, writable=_bindable(box.mounts)
+        )
+        sc.set_seccomp(base_program())
+        if not start.as_root:
+            if engine == "none":
+                sc.drop_bounding_set()  # a set-uid engine needs it; it drops the set itself
+            os.setgroups([])
+            os.setresgid(box.gid, box.gid, box.gid)
+            os.setresuid(box.uid, box.uid, box.uid)
+        os.execve(start.argv[0], list(start.argv), _environment(box))
+
+
+def _bindable(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
+    return tuple(outermost(tuple(m.at for m in mounts if m.writable and m.at != "/proc")))
+
+
+def _environment(box: Box) -> dict[str, str]:
+    # For engine and gate alone: the command's own comes with the launch file.
+    return {"PATH": "/usr/bin:/bin", "HOME": box.request.home, "LC_ALL": "C"}
+
+
+def _document(box: Box, command: Exec, engine: str, address: str) -> dict[str, object]:
+    plan = {
+        "uid": box.uid,
+        "gid": box.gid,
+        "network": box.request.network,
+        "filters": 3 if engine == "firejail" else 2,
+        "writable": [*writable_places(box.mounts), *_ENGINE_WRITABLE.get(engine, ())],
+        "mounts": [
+            {"at": mount.at, "type": _TYPES.get(mount.kind, "")}
+            for mount in box.mounts
+            if mount.kind in ("overlay", "clone", "home", "git", "objects", "exposed")
+            or mount.at in ("/", "/proc", "/tmp", "/run")
+        ],
+        "host_pid_namespace": box.host_pid_namespace,
+        "host_net_namespace": box.host_net_namespace,
+    }
+    return {
+        "plan": plan,
+        "filter": inner_program().hex(),
+        "report": address,
+        "argv": command.argv,
+        "environment": command.environment,
+        "cwd": command.cwd,
+    }
+
+
+# firejail mounts its own scratch directories, on tmpfs of this box.
+_ENGINE_WRITABLE = {"firejail": ("/run/firejail", "/dev", "/proc")}
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,158 @@
+"""What the box's file system consists of: a pure plan, which root carries out and --dry-run prints.
+
+The box has a root of its own, a small tmpfs on which only what is listed here is mounted. What is not
+listed does not exist inside.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .protocol import Open, Refusal
+from .records import Record
+
+# Directories of the host which every user may read: programs and their configuration.
+SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "opt", "nix", "gnu")
+# Of /var, what programs read: package databases and caches of fonts and manuals.
+VARIABLE = (
+    "var/lib/dpkg",
+    "var/lib/rpm",
+    "var/lib/pacman",
+    "var/lib/apt",
+    "var/lib/ca-certificates",
+    "var/cache/fontconfig",
+    "var/cache/man",
+)
+INSIDE = "/run/clsecure"
+OBJECTS = f"{INSIDE}/objects"
+# Neither a project nor anything exposed may lie over these.
+_RESERVED = (
+    *SYSTEM,
+    "proc",
+    "sys",
+    "dev",
+    "run",
+    "boot",
+    "var/lib/clsecure",
+    "var/run",
+    "var/lock",
+)
+# Files of the box's own in place of the host's.
+FILES = ("/etc/passwd", "/etc/group", "/etc/hosts")
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+
+
+class Mount(Record):
+    """One mount of the box, in the order of mounting."""
+
+    kind: str
+    at: str
+    source: str = ""
+    writable: bool = False
+    options: str = ""
+
+
+class Host(Record):
+    """What the host's root directory looks like."""
+
+    directories: tuple[str, ...]
+    links: tuple[str, ...]  # "bin=usr/bin"
+
+
+def look_at_host() -> Host:
+    """Read which system directories this host has."""
+    links, directories = [], []
+    for name in SYSTEM:
+        if os.path.islink(f"/{name}"):
+            links.append(f"{name}={os.readlink(f'/{name}')}")
+        elif os.path.isdir(f"/{name}"):
+            directories.append(name)
+    directories += [name for name in VARIABLE if os.path.isdir(f"/{name}")]
+    return Host(directories=tuple(directories), links=tuple(links))
+
+
+def layout(request: Open, host: Host, *, worker: str, uid: int) -> tuple[Mount, ...]:
+    """Return the mounts of the box, parents before what lies in them."""
+    system = [Mount(kind="system", at=f"/{name}", source=f"/{name}") for name in host.directories]
+    own = [
+        Mount(kind="proc", at="/proc", writable=True),
+        Mount(kind="sysfs", at="/sys"),
+        Mount(kind="devices", at="/dev", options="null zero full random urandom tty, own pts"),
+        Mount(kind="tmpfs", at="/run", writable=True, options="mode=0755"),
+        Mount(kind="tmpfs", at="/run/lock", writable=True, options="mode=1777"),
+        Mount(kind="tmpfs", at=f"/run/user/{uid}", writable=True, options=f"mode=0700,uid={uid}"),
+        Mount(kind="tmpfs", at="/tmp", writable=True, options="mode=1777"),
+        Mount(kind="tmpfs", at="/var/tmp", writable=True, options="mode=1777"),
+        Mount(kind="home", at=f"/home/{worker}", writable=True),
+        Mount(kind="home", at=request.home, writable=True),
+    ]
+    exposed = [Mount(kind="exposed", at=path, source=path) for path in outermost(request.exposures)]
+    project = [
+        Mount(
+            kind=request.workspace,
+            at=request.project,
+            source=request.project if request.workspace == "overlay" else "",
+            writable=True,
+        ),
+        Mount(kind="git", at=request.git_dir, writable=True),
+        *(
+            Mount(kind="objects", at=f"{OBJECTS}/{number}", source=path)
+            for number, path in enumerate(request.objects)
+        ),
+    ]
+    files = [Mount(kind="file", at=path) for path in FILES]
+    deep = sorted([*own, *exposed], key=lambda mount: mount.at.count("/"))
+    return (Mount(kind="root", at="/"), *system, *deep, *project, *files)
+
+
+def check_places(request: Open) -> None:
+    """Refuse places that would open the host's system or the human's home; raises Refusal."""
+    for what, path in (
+        ("the project", request.project),
+        ("the home directory", request.home),
+        ("the git directory", request.git_dir),
+        *(("an exposed path", path) for path in request.exposures),
+    ):
+        if not path.startswith("/") or path != os.path.normpath(path) or path.startswith("//"):
+            raise Refusal(f"{what} is not an absolute, normal path", code=2)
+        if path == "/" or any(_overlaps(path, f"/{name}") for name in _RESERVED):
+            raise Refusal(f"{what} cannot be {path}: it belongs to the system")
+    for what, path in (
+        ("the project", request.project),
+        ("the git directory", request.git_dir),
+        *(("an exposed path", path) for path in request.exposures),
+    ):
+        if within(request.home, path):
+            raise Refusal(
+                f"{what} cannot be {path}: it holds your home directory",
+                hint="run clsecure in a repository of its own",
+            )
+    for path in request.exposures:
+        if within(path, request.project) or within(request.project, path):
+            raise Refusal(f"an exposed path cannot be {path}: the project is there")
+
+
+def within(path: str, directory: str) -> bool:
+    """Say whether `path` is `directory` or lies below it."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def _overlaps(path: str, reserved: str) -> bool:
+    # /opt/project and /usr/src/project may be projects: the mount point exists in the box.
+    if reserved in ("/opt", "/usr"):
+        return within(reserved, path)
+    return within(path, reserved) or within(reserved, path)
+
+
+def outermost(paths: tuple[str, ...]) -> list[str]:
+    """Return those of the paths that lie in no other one."""
+    chosen: list[str] = []
+    for path in sorted(set(paths)):
+        if not any(within(path, other) for other in chosen):
+            chosen.append(path)
+    return chosen
+
+
+def writable_places(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
+    """Return where, and only where, the worker may find a writable mount."""
+    return tuple(sorted({mount.at for mount in mounts if mount.writable} | {"/dev"}))

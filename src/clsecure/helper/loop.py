@@ -1,0 +1,130 @@
+"""Root's main loop: one request after the other, for one human; the end of the channel is the end."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+
+from . import check
+from .box import Box
+from .protocol import (
+    REQUESTS,
+    Exec,
+    Exited,
+    Failed,
+    Refusal,
+    Signal,
+    receive,
+    send,
+)
+from .records import BadField, Record
+from .sessions import Sessions
+
+_IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGPIPE)
+
+
+def main() -> int:
+    """Serve the human on standard input; returns an exit code."""
+    if len(sys.argv) > 1 or os.geteuid() != 0:
+        sys.stderr.write("clsecure-helper is started by clsecure, as root, without arguments\n")
+        return 2
+    os.umask(0o077)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        control = socket.socket(fileno=os.dup(0))
+        control.getpeername()
+    except OSError:
+        sys.stderr.write("clsecure-helper is started by clsecure, on a socket\n")
+        return 2
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    os.chdir("/")
+    try:
+        sessions = Sessions(check.caller(), control)
+    except Refusal as refusal:
+        send(control, refusal.answer)
+        return 1
+    try:
+        while _serve(control, sessions):
+            pass
+    except BadField as error:
+        send(control, Failed(message=f"bad message: {error}", hint="", code=2))
+        return 2
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    finally:
+        sessions.close()
+    return 0
+
+
+def _serve(control: socket.socket, sessions: Sessions) -> bool:
+    if sessions.box is not None and not _wait(control, sessions.box):
+        sessions.lose_box()
+        return True
+    received = receive(control, REQUESTS)
+    if received is None:
+        return False
+    request, descriptors = received
+    try:
+        if isinstance(request, Exec):
+            return _run(control, sessions, request, descriptors)
+        answer, sent = sessions.answer(request, descriptors)
+        send(control, answer, sent)
+    except Refusal as refusal:
+        send(control, refusal.answer)
+    except OSError as error:
+        if isinstance(error, (BrokenPipeError, ConnectionResetError)):
+            raise
+        send(control, Failed(message=_words(error), hint="", code=1))
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    return True
+
+
+def _wait(control: socket.socket, box: Box) -> bool:
+    # True: the human says something. False: the box has ended on its own.
+    ready, _, _ = select.select([control, box.ended], [], [])
+    return control in ready
+
+
+def _run(control: socket.socket, sessions: Sessions, request: Exec, descriptors: list[int]) -> bool:
+    check.check_exec(request, descriptors)
+    box = sessions.box
+    if box is None:
+        raise Refusal("there is no box", code=2)
+    box.ask(request, tuple(descriptors))
+    for descriptor in descriptors:
+        os.close(descriptor)
+    descriptors.clear()
+    while True:
+        ready, _, _ = select.select([control, box.channel], [], [])
+        if box.channel in ready:
+            answer, sent = box.answer()
+            send(control, answer, tuple(sent))
+            for descriptor in sent:
+                os.close(descriptor)
+            if isinstance(answer, (Exited, Failed)):
+                return True
+        elif not _pass_signal(control, box):
+            return False
+
+
+def _pass_signal(control: socket.socket, box: Box) -> bool:
+    received = receive(control, REQUESTS)
+    if received is None:
+        return False
+    request: Record = received[0]
+    if isinstance(request, Signal):
+        box.ask(request)
+        return True
+    raise BadField("a command is running")
+
+
+def _words(error: OSError) -> str:
+    where = f": {error.filename}" if isinstance(error.filename, str) else ""
+    return f"{error.strerror or error}{where}"

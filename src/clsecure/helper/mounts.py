@@ -1,0 +1,352 @@
+"""Carries out a layout: opens the sources as the human, mounts, and moves into the new root."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from . import syscalls as sc
+from .layout import DEVICES, INSIDE, Host, Mount
+from .places import Owner, Places
+from .protocol import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STAGING = "/var/lib/clsecure"  # root-owned and there on every host: the new root is put on it first
+_QUIET = sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV
+_READ_ONLY = _QUIET | sc.MOUNT_ATTR_RDONLY
+_PROC_FLAGS = 2 | 4 | 8  # nosuid, nodev, noexec
+_OVERLAY = (("redirect_dir", "on"), ("index", "off"), ("metacopy", "off"))
+_NO_IDMAP = (errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+class Unsupported(Exception):
+    """The kernel or the file system cannot give a copy-on-write view of this tree."""
+
+
+class Builder:
+    """Makes the box's file system inside a mount namespace of its own."""
+
+    def __init__(
+        self, *, human: Owner, worker: Owner, userns: int, state: str, set_uid: bool
+    ) -> None:
+        self._human, self._worker, self._userns, self._state = human, worker, userns, state
+        self._set_uid = set_uid
+        self._masks: tuple[str, ...] = ()
+
+    def build(self, mounts: tuple[Mount, ...], host: Host, masks: tuple[str, ...]) -> None:
+        """Mount everything and make it this process's root; raises Unsupported, Refusal, OSError."""
+        self._masks = masks
+        sc.mount(None, "/", None, sc.MS_REC | sc.MS_PRIVATE)
+        sc.mount("proc", "/proc", "proc", _PROC_FLAGS)  # the host's would show the host's processes
+        trees = [
+            (mount, self._tree(mount)) for mount in mounts if mount.source or mount.kind in _OWN
+        ]
+        devices = [(name, sc.clone_tree(_open(f"/dev/{name}", os.O_PATH))) for name in DEVICES]
+        root = sc.new_filesystem("tmpfs", (("mode", "0755"), ("size", "16m")), (), _QUIET)
+        sc.attach(root, _open(STAGING, os.O_PATH | os.O_DIRECTORY))
+        places = Places(root, self._worker)
+        for link in host.links:
+            name, _, target = link.partition("=")
+            os.symlink(target, name, dir_fd=root)
+        for name in ("root", "mnt", "srv", "media", "home", "var/lib", "var/cache"):
+            os.close(places.make(f"/{name}"))
+        os.symlink("/run", "var/run", dir_fd=root)
+        os.symlink("/run/lock", "var/lock", dir_fd=root)
+        ready = {id(mount): tree for mount, tree in trees}
+        for mount in mounts[1:]:
+            if mount.kind == "file":
+                continue
+            tree = ready.get(id(mount))
+            if tree is None:
+                tree = _FRESH[mount.kind](mount)
+            is_file = not _is_directory(tree)
+            target = places.make(mount.at, is_file=is_file)
+            sc.attach(tree, target)
+            os.close(target)
+            if mount.kind in ("home", "overlay", "clone", "git"):
+                places.own(mount.at, tree)
+            if mount.kind == "devices":
+                _fill_devices(tree, devices)
+        os.fchdir(root)
+        sc.pivot_root(".", ".")
+        sc.detach(".")
+        os.chdir("/")
+
+    def cover(self, files: dict[str, bytes]) -> None:
+        """Put files of the box's own over those of the host; a missing one in /run is made."""
+        for number, (path, content) in enumerate(files.items()):
+            if path.startswith("/run/"):
+                os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+                _write_new(path, content)
+                continue
+            own = f"{INSIDE}/file-{number}"
+            _write_new(own, content)
+            tree = sc.clone_tree(_open(own, os.O_PATH | os.O_NOFOLLOW))
+            sc.set_mount(tree, set_=_READ_ONLY | sc.MOUNT_ATTR_NOEXEC)
+            sc.attach(tree, _open_plain(path))
+
+    def finish(self) -> None:
+        """Close the root: from here on nothing can be added to it."""
+        root = _open("/", os.O_PATH | os.O_DIRECTORY)
+        sc.set_mount(root, set_=sc.MOUNT_ATTR_RDONLY)
+        os.close(root)
+
+    def _tree(self, mount: Mount) -> int:
+        if mount.kind == "system":
+            return self._system(mount)
+        if mount.kind in _OWN:
+            tree = sc.clone_tree(self._layer(_OWN[mount.kind]))
+            sc.set_mount(tree, set_=_QUIET)
+            return tree
+        source = self._human.act(lambda: _open_plain(mount.source))
+        if mount.kind == "overlay":
+            return self._workspace(source)
+        return self._read_only(source)
+
+    def _layer(self, name: str) -> int:
+        # By its path, which is root's alone: a mount can only be cloned in the namespace it is in.
+        return _open(f"{self._state}/{name}", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+    def _system(self, mount: Mount) -> int:
+        tree = sc.clone_tree(
+            _open(mount.source, os.O_PATH | os.O_DIRECTORY), recursive=mount.at.count("/") == 1
+        )
+        attributes = sc.MOUNT_ATTR_RDONLY | sc.MOUNT_ATTR_NODEV
+        if not (self._set_uid and mount.at == "/usr"):
+            attributes |= sc.MOUNT_ATTR_NOSUID
+        sc.set_mount(tree, set_=attributes, recursive=True)
+        return tree
+
+    def _idmapped(self, source: int) -> int:
+        tree = sc.clone_tree(source)
+        try:
+            sc.set_mount(tree, set_=_READ_ONLY | sc.MOUNT_ATTR_IDMAP, userns=self._userns)
+        except OSError as error:
+            os.close(tree)
+            if error.errno in _NO_IDMAP:
+                raise Unsupported(
+                    f"its file system cannot be idmapped ({error.strerror})"
+                ) from None
+            raise
+        return tree
+
+    def _read_only(self, source: int) -> int:
+        try:
+            tree = self._idmapped(source)
+        except Unsupported:
+            tree = sc.clone_tree(source)
+            sc.set_mount(tree, set_=_READ_ONLY)
+        if not _is_directory(tree):
+            return tree
+        # A read-only bind can be undone by a set-uid program; a lower-only overlay has a read-only
+        # superblock, which cannot.
+        try:
+            return overlay((tree, self._layer("empty")), None, None, (), _READ_ONLY)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return tree
+
+    def _workspace(self, source: int) -> int:
+        lower = self._idmapped(source)
+        lowers = (lower,)
+        if self._masks:
+            lowers = (mask_layer(lower, self._masks), lower)
+        try:
+            return overlay(lowers, self._layer("upper"), self._layer("work"), _OVERLAY, _QUIET)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            raise Unsupported(f"no overlay can be made on it ({error.strerror})") from None
+
+
+def overlay(
+    lowers: tuple[int, ...],
+    upper: int | None,
+    work: int | None,
+    options: tuple[tuple[str, str], ...],
+    attributes: int,
+    *,
+    by_descriptor: bool = True,
+) -> int:
+    """Return a detached overlay of those layers, the first lower on top.
+
+    Layers by descriptor need Linux 6.13; before that they are attached to a tmpfs of our own and
+    named by their paths there.
+    """
+    writable = () if upper is None or work is None else (("upperdir", upper), ("workdir", work))
+    if by_descriptor:
+        layers = (*(("lowerdir+", lower) for lower in lowers), *writable)
+        try:
+            return sc.new_filesystem("overlay", options, layers, attributes)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):
+                raise
+    shelf = sc.new_filesystem("tmpfs", (("mode", "0700"), ("size", "1m")))
+    sc.attach(shelf, _open(STAGING, os.O_PATH | os.O_DIRECTORY))
+    try:
+        names = []
+        for number, layer in enumerate(lowers):
+            os.mkdir(f"l{number}", dir_fd=shelf)
+            target = os.open(f"l{number}", os.O_PATH | os.O_DIRECTORY, dir_fd=shelf)
+            sc.attach(_attachable(layer), target)
+            names.append(f"{STAGING}/l{number}")
+        data = ["lowerdir=" + ":".join(names), *(f"{key}={value}" for key, value in options)]
+        data += [f"{key}=/proc/self/fd/{layer}" for key, layer in writable]
+        os.mkdir("merged", dir_fd=shelf)
+        sc.mount("overlay", f"{STAGING}/merged", "overlay", 0, ",".join(data))
+        tree = sc.clone_tree(_open(f"{STAGING}/merged", os.O_PATH | os.O_DIRECTORY))
+        sc.set_mount(tree, set_=attributes)
+        return tree
+    finally:
+        sc.detach(STAGING)
+
+
+def _attachable(layer: int) -> int:
+    # A plain descriptor (an empty directory) is no mount of its own yet.
+    try:
+        return sc.clone_tree(layer)
+    except OSError:
+        return layer
+
+
+def mask_layer(lower: int, masks: tuple[str, ...]) -> int:
+    """Return a tmpfs whose whiteouts hide those paths of `lower`; its directories look like the originals."""
+    layer = sc.new_filesystem("tmpfs", (("mode", "0700"), ("size", "16m")), (), _QUIET)
+    top = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=layer)
+    _copy_looks(lower, top)
+    os.close(top)
+    for path in masks:
+        parts = path.split("/")
+        if "" in parts or "." in parts or ".." in parts:
+            raise Refusal("a mask is not a plain relative path", code=2)
+        directory, original = os.dup(layer), os.dup(lower)
+        for part in parts[:-1]:
+            try:
+                below = sc.openat2(
+                    original,
+                    part,
+                    os.O_PATH | os.O_DIRECTORY,
+                    resolve=sc.NO_LINKS | sc.RESOLVE_BENEATH,
+                )
+            except OSError:
+                break  # gone or replaced since the scan: then there is nothing to hide at this path
+            os.close(original)
+            original = below
+            try:
+                os.mkdir(part, 0o700, dir_fd=directory)
+            except FileExistsError:
+                pass
+            else:
+                child = os.open(
+                    part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory
+                )
+                _copy_looks(original, child)
+                os.close(child)
+            child = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            os.close(directory)
+            directory = child
+        else:
+            try:
+                os.mknod(
+                    parts[-1], 0o020000, 0, dir_fd=directory
+                )  # character device 0:0: a whiteout
+            except FileExistsError:
+                pass
+        os.close(directory)
+        os.close(original)
+    return layer
+
+
+def _copy_looks(original: int, copy: int) -> None:
+    status = os.fstat(original)
+    os.fchown(copy, status.st_uid, status.st_gid)
+    os.fchmod(copy, status.st_mode & 0o7777)
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC)
+
+
+def _write_new(path: str, content: bytes) -> None:
+    file = _open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+    os.fchmod(file, 0o644)
+    os.write(file, content)
+    os.close(file)
+
+
+def _open_plain(path: str) -> int:
+    return sc.openat2(sc.AT_FDCWD, path, os.O_PATH, resolve=sc.NO_LINKS)
+
+
+def _is_directory(descriptor: int) -> bool:
+    return os.fstat(descriptor).st_mode & 0o170000 == 0o040000
+
+
+def _tmpfs(mount: Mount) -> int:
+    options = tuple(
+        (key, value) for key, _, value in (word.partition("=") for word in mount.options.split(","))
+    )
+    return sc.new_filesystem("tmpfs", options, (), _QUIET)
+
+
+def _proc(_: Mount) -> int:
+    return sc.new_filesystem("proc", (), (), _QUIET | sc.MOUNT_ATTR_NOEXEC)
+
+
+def _sysfs(_: Mount) -> int:
+    return sc.new_filesystem("sysfs", (), (), _READ_ONLY | sc.MOUNT_ATTR_NOEXEC)
+
+
+def _devices(_: Mount) -> int:
+    return sc.new_filesystem(
+        "tmpfs",
+        (("mode", "0755"), ("size", "64k")),
+        (),
+        sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NOEXEC,
+    )
+
+
+def _fill_devices(tree: int, devices: list[tuple[str, int]]) -> None:
+    for name, device in devices:
+        sc.set_mount(device, set_=sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NOEXEC)
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666, dir_fd=tree))
+        target = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=tree)
+        sc.attach(device, target)
+        os.close(target)
+    links = {"fd": "/proc/self/fd", "ptmx": "pts/ptmx", "core": "/proc/kcore"}
+    links |= {name: f"/proc/self/fd/{n}" for n, name in enumerate(("stdin", "stdout", "stderr"))}
+    for name, target_path in links.items():
+        os.symlink(target_path, name, dir_fd=tree)
+    terminals = sc.new_filesystem(
+        "devpts",
+        (
+            ("newinstance", None),
+            ("ptmxmode", "0666"),
+            ("mode", "0600"),
+            ("gid", "5"),
+            ("max", "256"),
+        ),
+        (),
+        sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NOEXEC,
+    )
+    shared = sc.new_filesystem("tmpfs", (("mode", "1777"),), (), _QUIET)
+    queues = sc.new_filesystem("mqueue", (), (), _QUIET | sc.MOUNT_ATTR_NOEXEC)
+    for name, mount in (("pts", terminals), ("shm", shared), ("mqueue", queues)):
+        os.mkdir(name, 0o755, dir_fd=tree)
+        target = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=tree)
+        sc.attach(mount, target)
+        os.close(target)
+
+
+_OWN = {"home": "home", "git": "git", "clone": "upper"}  # kinds to directories of the state
+_FRESH: dict[str, Callable[[Mount], int]] = {
+    "tmpfs": _tmpfs,
+    "proc": _proc,
+    "sysfs": _sysfs,
+    "devices": _devices,
+}

@@ -1,0 +1,283 @@
+"""The messages between clsecure and its root helper: a closed set, typed, on a SEQPACKET socketpair.
+
+A message is a JSON object with a `verb`; descriptors travel beside it (SCM_RIGHTS). What does not
+fit into a datagram travels in a memory file, the first of the descriptors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+
+from .records import BadField, Record
+
+VERSION = 1
+_INLINE = 32 * 1024
+_MAX_BODY = 64 << 20
+_MAX_DESCRIPTORS = 200
+
+
+class Seed(Record):
+    """A file of a fresh session; its content is the descriptor at the same position."""
+
+    area: str  # "git": the session's git directory; "home": the worker's home
+    path: str
+    mode: int
+
+
+class Listener(Record):
+    """A socket that listens on a loopback address inside the box; `host` also names it there."""
+
+    host: str
+    address: str
+    port: int
+
+
+class Find(Record):
+    """Is there a session of that name for this project? Answered by Found."""
+
+    project: str
+    session: str
+
+
+class Open(Record):
+    """Make the box and, for a fresh session, the worker and its world. Answered by Opened."""
+
+    project: str
+    session: str
+    action: str  # create | resume
+    mode: str  # user | namespace
+    engine: str  # none | firejail | bubblewrap
+    network: str  # none | filtered | open
+    workspace: str  # overlay | clone
+    home: str
+    git_dir: str
+    base: str
+    objects: tuple[str, ...]
+    exposures: tuple[str, ...]
+    masks: tuple[str, ...]
+    listeners: tuple[Listener, ...]
+    probe: str  # a directory in the worker's home: does it hold anything?
+
+
+class Plant(Record):
+    """Files of a fresh session, with their contents as descriptors; before its Open."""
+
+    seeds: tuple[Seed, ...]
+    directories: tuple[str, ...] = ()  # empty directories in the session's git directory
+
+
+class Exec(Record):
+    """Run a command in the box as the worker. Answered by Started, then Exited.
+
+    Without a terminal, three descriptors come with it: standard input, output and error.
+    """
+
+    argv: tuple[str, ...]
+    environment: tuple[str, ...]  # NAME=value
+    cwd: str
+    rows: int = 0  # 0: no terminal
+    columns: int = 0
+    confined: bool = True  # inside the mode's engine; False: in the box alone
+    timeout: int = 0  # seconds; 0: none
+
+
+class Signal(Record):
+    """Send a signal to the processes of the running command."""
+
+    name: str
+
+
+class Changes(Record):
+    """What did the session change in the working tree? Answered by Changed."""
+
+
+class Note(Record):
+    """Keep the numbers that `list` shows; -1: not known."""
+
+    commits: int
+    changes: int
+
+
+class List(Record):
+    """All sessions of this human. Answered by Listed."""
+
+
+class Remove(Record):
+    """Remove a session: user, home, state. Answered by Removed."""
+
+    worker: str
+
+
+class Session(Record):
+    """A session as root remembers it."""
+
+    worker: str
+    project: str
+    session: str
+    uid: int
+    human: int
+    mode: str
+    engine: str
+    workspace: str
+    base: str
+    git_dir: str
+    home: str
+    created: int  # seconds since the epoch
+    commits: int = -1
+    changes: int = -1
+    running: bool = False
+
+
+class Found(Record):
+    """Answer to Find; `worker` is the name it has or would have."""
+
+    worker: str
+    session: Session | None
+
+
+class Opened(Record):
+    """The box stands; the descriptors are the listening sockets, in the order asked for."""
+
+    session: Session
+    probe: bool
+    warnings: tuple[str, ...]
+
+
+class Started(Record):
+    """The command runs, its box checked from inside; with a terminal, its master comes along."""
+
+    terminal: bool
+
+
+class Checked(Record):
+    """The gate inside the box found all as planned and became the command."""
+
+
+class Exited(Record):
+    """The command has ended, and every process that it left behind with it."""
+
+    code: int  # 0-255; 128+n: signal n
+    timed_out: bool = False
+
+
+class Changed(Record):
+    """Answer to Changes; the descriptor holds the paths, each ended by NUL."""
+
+    count: int
+
+
+class Listed(Record):
+    """Answer to List."""
+
+    sessions: tuple[Session, ...]
+
+
+class Removed(Record):
+    """Nothing of the session is left."""
+
+
+class Noted(Record):
+    """Answer to Note, Plant and Signal."""
+
+
+class Ready(Record):
+    """From the box's init to the helper: it stands; the descriptors are its listening sockets."""
+
+
+class Failed(Record):
+    """The request could not be carried out; `code` is an exit code of clsecure."""
+
+    message: str
+    hint: str
+    code: int
+
+
+class Refusal(Exception):
+    """Raised on the root side to answer with Failed."""
+
+    def __init__(self, message: str, *, hint: str = "", code: int = 3) -> None:
+        super().__init__(message)
+        self.answer = Failed(message=message, hint=hint, code=code)
+
+
+REQUESTS: dict[str, type[Record]] = {
+    kind.__name__: kind for kind in (Find, Open, Plant, Exec, Signal, Changes, Note, List, Remove)
+}
+INIT_ANSWERS: dict[str, type[Record]] = {
+    kind.__name__: kind for kind in (Ready, Started, Checked, Exited, Failed)
+}
+ANSWERS: dict[str, type[Record]] = {
+    kind.__name__: kind
+    for kind in (
+        Found, Opened, Started, Checked, Exited, Changed, Listed, Removed, Noted, Failed
+    )
+}  # fmt: skip
+
+
+def send(channel: socket.socket, message: Record, descriptors: tuple[int, ...] = ()) -> None:
+    """Send one message; raises OSError when the other side is gone."""
+    body = json.dumps({"verb": type(message).__name__, **message.to_json()}).encode("ascii")
+    if len(body) <= _INLINE:
+        socket.send_fds(channel, [b"=" + body], list(descriptors))
+        return
+    memory = memory_file(body)
+    try:
+        socket.send_fds(channel, [b"@"], [memory, *descriptors])
+    finally:
+        os.close(memory)
+
+
+def receive(
+    channel: socket.socket, kinds: dict[str, type[Record]]
+) -> tuple[Record, list[int]] | None:
+    """Receive one message and its descriptors; None at the end. Raises BadField, OSError."""
+    header, descriptors, flags, _ = socket.recv_fds(
+        channel, _INLINE + 1, _MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+    )
+    if not header and not descriptors:
+        return None
+    try:
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            raise BadField("message too long")
+        if header[:1] == b"@" and descriptors:
+            body = read_whole(descriptors[0], _MAX_BODY)
+            os.close(descriptors.pop(0))
+        else:
+            body = header[1:]
+        return _decode(body, kinds), descriptors
+    except (BadField, ValueError, RecursionError) as error:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise BadField(str(error)) from None
+
+
+def _decode(body: bytes, kinds: dict[str, type[Record]]) -> Record:
+    document = json.loads(body)
+    verb = document.pop("verb", None) if isinstance(document, dict) else None
+    if verb not in kinds:
+        raise BadField(f"unknown verb {verb!r}")
+    return kinds[verb].from_json(document)
+
+
+def memory_file(content: bytes) -> int:
+    """A new memory file with this content, at its beginning."""
+    descriptor = os.memfd_create("clsecure", os.MFD_CLOEXEC)
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def read_whole(descriptor: int, limit: int) -> bytes:
+    """All of a file from its beginning, without moving its offset; raises BadField past `limit`."""
+    parts: list[bytes] = []
+    size = 0
+    while part := os.pread(descriptor, 1 << 20, size):
+        size += len(part)
+        if size > limit:
+            raise BadField("message too long")
+        parts.append(part)
+    return b"".join(parts)

@@ -1,0 +1,287 @@
+"""The verbs on sessions: find, make, open, list, remove. Root's side, for one human."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+from . import accounts, check, layout
+from . import syscalls as sc
+from .box import Box
+from .init import UNSUPPORTED
+from .places import Owner
+from .protocol import (
+    Changed,
+    Changes,
+    Failed,
+    Find,
+    Found,
+    List,
+    Listed,
+    Note,
+    Noted,
+    Open,
+    Opened,
+    Plant,
+    Ready,
+    Refusal,
+    Remove,
+    Removed,
+    Session,
+    memory_file,
+)
+from .records import Record
+from .seeds import Planting
+from .state import State, all_sessions, open_root
+from .upper import changed_paths
+
+_Answer = tuple[Record, tuple[int, ...]]
+
+
+class Sessions:
+    """What one human's helper holds: at most one session's lock and box at a time."""
+
+    def __init__(self, human: Owner, control: socket.socket) -> None:
+        self._human, self._control = human, control
+        self._root = open_root()
+        self._planting = Planting()
+        self._state: State | None = None
+        self._session: Session | None = None
+        self._sent: list[int] = []
+        self.box: Box | None = None
+
+    def answer(self, request: Record, descriptors: list[int]) -> _Answer:
+        """Carry out one request; raises Refusal and OSError."""
+        self._forget_sent()
+        if isinstance(request, Find):
+            return self._find(request)
+        if isinstance(request, Plant):
+            self._planting.add(request.seeds, request.directories, descriptors)
+            return Noted(), ()
+        if isinstance(request, Open):
+            return self._open(request)
+        if isinstance(request, Changes):
+            return self._changes()
+        if isinstance(request, Note):
+            return self._note(request)
+        if isinstance(request, List):
+            return Listed(sessions=all_sessions(self._root, self._human.uid)), ()
+        if isinstance(request, Remove):
+            return self._remove(request)
+        raise Refusal("there is nothing to signal", code=2)
+
+    def close(self) -> None:
+        """End the box and give the lock back."""
+        self.lose_box()
+        self._forget_sent()
+        self._planting.close()
+
+    def lose_box(self) -> None:
+        """End the box, if there is one."""
+        if self.box is not None:
+            self.box.close()
+            self.box = None
+        if self._state is not None:
+            self._state.close()
+            self._state = None
+
+    def _find(self, request: Find) -> _Answer:
+        check.check_session(request.session)
+        names = check.worker_names(request.project, request.session, self._human.uid)
+        for session in all_sessions(self._root, self._human.uid):
+            if session.worker in names and check.is_of(
+                session, request.project, request.session, self._human
+            ):
+                return Found(worker=session.worker, session=session), ()
+        taken = set(os.listdir(self._root))
+        free = names[0] if names[0] not in taken else names[1]
+        return Found(worker=free, session=None), ()
+
+    def _open(self, request: Open) -> _Answer:
+        if self.box is not None:
+            raise Refusal("there is a box already", code=2)
+        check.check_open(request, self._human)
+        found = self._find(Find(project=request.project, session=request.session))[0]
+        assert isinstance(found, Found)
+        state = State(self._root, found.worker)
+        self._state = state
+        try:
+            session = state.read()
+            if request.action == "create":
+                if session is not None:
+                    raise Refusal(
+                        "this session exists already", hint="resume it, or discard it first", code=5
+                    )
+                return self._create(request, state)
+            if session is None:
+                raise Refusal("there is no such session", code=2)
+            if session.workspace != request.workspace or session.git_dir != request.git_dir:
+                raise Refusal("this session was made for another workspace", code=2)
+            return self._build(request, state, session)
+        except BaseException:
+            self.lose_box()
+            raise
+
+    def _create(self, request: Open, state: State) -> _Answer:
+        try:
+            self._erase(state)  # what a making that was cut short has left
+            with accounts.Accounts(self._root) as users:
+                account = users.create(state.worker)
+            session = Session(
+                worker=state.worker,
+                project=request.project,
+                session=request.session,
+                uid=account.pw_uid,
+                human=self._human.uid,
+                mode=request.mode,
+                engine=request.engine,
+                workspace=request.workspace,
+                base=request.base,
+                git_dir=request.git_dir,
+                home=request.home,
+                created=int(time.time()),
+            )
+            worker = Owner(account.pw_uid, account.pw_gid, ())
+            project = os.stat(request.project)
+            areas = {
+                "home": state.make("home", 0o700, worker.uid, worker.gid),
+                "git": state.make("git", 0o755, worker.uid, worker.gid),
+            }
+            for name, mode, owner in (
+                ("upper", project.st_mode & 0o777, worker),
+                ("work", 0o700, Owner(0, 0, ())),
+                ("empty", 0o755, Owner(0, 0, ())),
+            ):
+                os.close(state.make(name, mode, owner.uid, owner.gid))
+            self._planting.plant(worker, areas)
+            for descriptor in areas.values():
+                os.close(descriptor)
+            answer = self._build(request, state, session)
+            state.write(session)
+        except BaseException:
+            if self.box is not None:
+                self.box.close()
+                self.box = None
+            self._erase(state)
+            state.erase()
+            raise
+        return answer
+
+    def _build(self, request: Open, state: State, session: Session) -> _Answer:
+        account = accounts.find(session.worker)
+        if account is None or account.pw_uid != session.uid:
+            raise Refusal(f"the user {session.worker} is gone", hint="clsecure cleanup", code=4)
+        host = layout.look_at_host()
+        mounts = layout.layout(request, host, worker=session.worker, uid=session.uid)
+        self.box = Box(
+            request,
+            session,
+            human=self._human,
+            account=account,
+            mounts=mounts,
+            host=host,
+            state=state,
+            control=self._control,
+        )
+        self._session = session
+        answer, descriptors = self.box.answer()
+        if isinstance(answer, Failed):
+            raise Unbuilt(answer)
+        assert isinstance(answer, Ready)
+        self._sent = descriptors
+        probe = _holds_anything(state, request.probe)
+        return Opened(session=session, probe=probe, warnings=()), tuple(descriptors)
+
+    def _changes(self) -> _Answer:
+        if self._state is None or self._session is None:
+            raise Refusal("there is no box", code=2)
+        if self._session.workspace != "overlay":
+            raise Refusal("only a copy-on-write workspace knows what has changed", code=2)
+        upper = self._state.open("upper")
+        project = self._human.act(
+            lambda: sc.openat2(
+                sc.AT_FDCWD,
+                self._session.project if self._session else "",
+                os.O_PATH | os.O_DIRECTORY,
+                resolve=sc.NO_LINKS,
+            )
+        )
+        try:
+            paths = changed_paths(upper, project)
+        finally:
+            os.close(upper)
+            os.close(project)
+        self._sent = [memory_file(b"".join(path + b"\0" for path in paths))]
+        return Changed(count=len(paths)), tuple(self._sent)
+
+    def _note(self, request: Note) -> _Answer:
+        if self._state is None or self._session is None:
+            raise Refusal("there is no session", code=2)
+        self._session = self._session.replace(commits=request.commits, changes=request.changes)
+        self._state.write(self._session)
+        return Noted(), ()
+
+    def _remove(self, request: Remove) -> _Answer:
+        check.check_worker(request.worker)
+        if self.box is not None and self._session and self._session.worker == request.worker:
+            self.box.close()
+            self.box = None
+        elif self.box is not None:
+            raise Refusal("another session's box is open", code=2)
+        if self._state is None:
+            if request.worker not in os.listdir(self._root):
+                raise Refusal("there is no such session", code=2)
+            self._state = State(self._root, request.worker)
+        state = self._state
+        try:
+            session = state.read()
+            if session is not None and session.human != self._human.uid:
+                raise Refusal(f"{request.worker} is not yours")
+            if session is None and self._human.uid != 0:
+                raise Refusal(f"{request.worker} is not known to be yours")
+            self._erase(state)
+            state.erase()
+        finally:
+            state.close()
+            self._state = self._session = None
+        return Removed(), ()
+
+    def _erase(self, state: State) -> None:
+        account = accounts.find(state.worker)
+        if account is not None:
+            with accounts.Accounts(self._root) as users:
+                users.remove(state.worker, account.pw_uid)
+        state.empty()
+
+    def _forget_sent(self) -> None:
+        for descriptor in self._sent:
+            os.close(descriptor)
+        self._sent = []
+
+
+class Unbuilt(Refusal):
+    """Init could not make the box."""
+
+    def __init__(self, answer: Failed) -> None:
+        super().__init__(answer.message, hint=answer.hint, code=answer.code)
+
+
+def _holds_anything(state: State, probe: str) -> bool:
+    # The worker's home: by descriptor and through no link.
+    home = state.open("home")
+    try:
+        directory = sc.openat2(
+            home, probe, os.O_RDONLY | os.O_DIRECTORY, resolve=sc.NO_LINKS | sc.RESOLVE_BENEATH
+        )
+    except OSError:
+        return False
+    finally:
+        os.close(home)
+    try:
+        return bool(os.listdir(directory))
+    finally:
+        os.close(directory)
+
+
+__all__ = ["UNSUPPORTED", "Sessions"]

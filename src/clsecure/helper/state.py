@@ -1,0 +1,188 @@
+"""Root's memory of sessions: /var/lib/clsecure/<worker>/, root-owned, one lock each."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import stat
+import time
+
+from .protocol import Refusal, Session
+from .records import BadField
+from .syscalls import NO_LINKS, RESOLVE_BENEATH, openat2
+
+ROOT = "/var/lib/clsecure"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAX_RECORD = 1 << 20
+_ATTEMPTS = 10
+
+
+def open_root() -> int:
+    """Open (and make) the directory of all state; refuses one which is not root's alone."""
+    os.makedirs(ROOT, 0o700, exist_ok=True)
+    root = os.open(ROOT, _DIRECTORY)
+    status = os.fstat(root)
+    if status.st_uid or status.st_mode & 0o077:
+        raise Refusal(f"{ROOT} is not root's alone", hint=f"chown root {ROOT}; chmod 700 {ROOT}")
+    return root
+
+
+class State:
+    """The state of one session, locked as long as this object is open.
+
+    The lock goes with the last descriptor of it: the box's init holds one too, so that it stays
+    locked until the last process of the session has ended.
+    """
+
+    def __init__(self, root: int, worker: str) -> None:
+        self.worker = worker
+        self._root = root
+        try:
+            os.mkdir(worker, 0o700, dir_fd=root)
+        except FileExistsError:
+            pass
+        self.directory = os.open(worker, _DIRECTORY, dir_fd=root)
+        self.lock = os.open(
+            "lock",
+            os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC,
+            0o600,
+            dir_fd=self.directory,
+        )
+        if not _take(self.lock):
+            self.close()
+            raise Refusal(
+                "this session is running already",
+                hint="use --session NAME for another one beside it",
+                code=5,
+            )
+        if not self._is_current():
+            self.close()
+            raise Refusal("this session is being removed", hint="try again", code=5)
+
+    def _is_current(self) -> bool:
+        # Whoever removes a session does so under the lock: its directory may be gone since.
+        try:
+            now = os.stat(self.worker, dir_fd=self._root, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return now.st_ino == os.fstat(self.directory).st_ino
+
+    def close(self) -> None:
+        """Give the lock back, unless a box still holds it."""
+        for descriptor in (self.lock, self.directory):
+            os.close(descriptor)
+
+    def read(self) -> Session | None:
+        """Return the session's record; None when there is none, or its making was never finished."""
+        return read_record(self.directory)
+
+    def write(self, session: Session) -> None:
+        """Replace the record in one step; raises OSError (a full disk)."""
+        body = json.dumps(session.to_json()).encode()
+        new = os.open(
+            "record.new",
+            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW,
+            0o600,
+            dir_fd=self.directory,
+        )
+        try:
+            os.write(new, body)
+            os.fsync(new)
+        finally:
+            os.close(new)
+        os.rename("record.new", "record.json", src_dir_fd=self.directory, dst_dir_fd=self.directory)
+
+    def make(self, name: str, mode: int, uid: int = 0, gid: int = 0) -> int:
+        """Make a directory of the state for that owner and open it."""
+        os.mkdir(name, 0o700, dir_fd=self.directory)
+        descriptor = os.open(name, _DIRECTORY, dir_fd=self.directory)
+        os.fchown(descriptor, uid, gid)
+        os.fchmod(descriptor, mode)
+        return descriptor
+
+    def open(self, name: str) -> int:
+        """Open a directory of the state."""
+        return openat2(self.directory, name, _DIRECTORY, resolve=RESOLVE_BENEATH | NO_LINKS)
+
+    def empty(self) -> None:
+        """Remove everything of the session's state but its lock, the record last."""
+        for name in sorted(os.listdir(self.directory), key=lambda name: name == "record.json"):
+            if name == "lock":
+                continue
+            status = os.stat(name, dir_fd=self.directory, follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                # By descriptors and following no link; and nothing of the worker's runs any more.
+                import shutil
+
+                shutil.rmtree(name, dir_fd=self.directory)
+            else:
+                os.unlink(name, dir_fd=self.directory)
+
+    def erase(self) -> None:
+        """Remove the emptied state itself; the lock is still held, so nobody is let in meanwhile."""
+        os.unlink("lock", dir_fd=self.directory)
+        os.rmdir(self.worker, dir_fd=self._root)
+
+
+def _take(lock: int) -> bool:
+    # A session that has just ended, or `list` looking whether it is locked, holds it for moments.
+    for attempt in range(_ATTEMPTS):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if attempt + 1 < _ATTEMPTS:
+                time.sleep(0.02)
+        else:
+            return True
+    return False
+
+
+def read_record(directory: int) -> Session | None:
+    """Read the record in that directory; None when there is none."""
+    try:
+        record = os.open(
+            "record.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory
+        )
+    except FileNotFoundError:
+        return None
+    try:
+        return Session.from_json(json.loads(os.read(record, _MAX_RECORD)))
+    except (BadField, ValueError) as error:
+        raise Refusal(f"a session's record cannot be read: {error}", code=1) from None
+    finally:
+        os.close(record)
+
+
+def all_sessions(root: int, human: int) -> tuple[Session, ...]:
+    """Return the sessions of that human; root sees everybody's own alone, too."""
+    found = []
+    for worker in sorted(os.listdir(root)):
+        try:
+            directory = os.open(worker, _DIRECTORY, dir_fd=root)
+        except (NotADirectoryError, FileNotFoundError):
+            continue
+        try:
+            session = read_record(directory)
+            if session and session.human == human:
+                found.append(session.replace(running=_is_locked(directory)))
+        finally:
+            os.close(directory)
+    return tuple(found)
+
+
+def _is_locked(directory: int) -> bool:
+    try:
+        lock = os.open("lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno != errno.EWOULDBLOCK:
+            raise
+        return True
+    finally:
+        os.close(lock)
+    return False
