@@ -122,40 +122,58 @@ class _Run:
             os.close(descriptor)
         descriptors.clear()
         self._deadline = time.monotonic() + command.timeout if command.timeout else 0.0
-        status = self._attend(launch)
-        launch.forget()
+        code = self._attend(launch)
+        launch.close()
         _end_all()
-        self._answer(os.waitstatus_to_exitcode(status))
+        self._answer(code)
 
     def _attend(self, launch: Launch) -> int:
-        poll = select.poll()
-        poll.register(self._alarm, select.POLLIN)
-        poll.register(self._channel, select.POLLIN)
-        gate = launch.gate.fileno() if launch.gate else -1
-        poll.register(gate, select.POLLIN)
+        channel = self._channel.fileno()
         while True:
+            sources = [self._alarm, channel, launch.waiting]
+            poll = select.poll()
+            for source in sources:
+                if source >= 0:
+                    poll.register(source, select.POLLIN)
             ready = [descriptor for descriptor, _ in poll.poll(self._wait())]
-            if gate in ready and launch.gate is not None:
-                poll.unregister(gate)
-                self._take_report(launch)
-            if self._channel.fileno() in ready:
+            if launch.waiting in ready:
+                code = self._hear(launch)
+                if code is not None:
+                    return code
+            if channel in ready:
                 self._take_signal(launch)
             _drain(self._alarm)
             self._watch_time()
             for pid, status in _reap():
                 if pid == launch.pid:
-                    return status
+                    return os.waitstatus_to_exitcode(status)
 
-    def _take_report(self, launch: Launch) -> None:
+    def _hear(self, launch: Launch) -> int | None:
+        # First the gate's connection, then its findings, then the command's exit code.
         try:
-            self._faults = launch.report()
+            if launch.gate is None:
+                launch.connect()
+                return None
+            said = launch.read()
+            if said is None:
+                launch.gate.close()
+                launch.gate = None
+            elif self._checked:
+                return int(str(said))
+            else:
+                self._judge(launch, said)
         except (OSError, ValueError) as error:
-            self._faults = [f"the check from inside said nothing ({error})"]
+            self._judge(launch, [f"the check from inside cannot be read ({error})"])
+        return None
+
+    def _judge(self, launch: Launch, said: object) -> None:
+        self._faults = [str(fault) for fault in said] if isinstance(said, list) else ["no findings"]
         self._checked = True
         if self._faults:
             _signal_all(_KILL)
-        else:
-            send(self._channel, Checked())
+            return
+        send(self._channel, Checked())
+        launch.acknowledge()
 
     def _take_signal(self, launch: Launch) -> None:
         received = receive(self._channel, REQUESTS)
@@ -166,8 +184,10 @@ class _Run:
             number = _SIGNALS[request.name]
             if number == _CONTINUE:
                 _signal_all(number)
+            elif self._checked:
+                launch.signal(number)
             else:
-                _signal(-launch.pid, number)
+                _signal_all(_KILL)
 
     def _wait(self) -> int | None:
         return (

@@ -54,12 +54,13 @@ class Launch:
         self._file, address = f"{INSIDE}/launch", f"{INSIDE}/gate"
         for path in (self._file, address):
             _remove(path)
-        self.gate: socket.socket | None = socket.socket(
+        self.gate: socket.socket | None = None
+        self._listener: socket.socket | None = socket.socket(
             socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
         )
-        self.gate.bind(address)
+        self._listener.bind(address)
         os.chmod(address, 0o666)
-        self.gate.listen(1)
+        self._listener.listen(1)
         engine = box.request.engine if command.confined else "none"
         self._write(_document(box, command, engine, address))
         self.pid = os.fork()
@@ -71,25 +72,50 @@ class Launch:
             finally:
                 os._exit(125)
 
-    def report(self) -> list[str]:
-        """Read the gate's report, and take the launch file away; raises OSError, ValueError."""
-        if self.gate is None:
-            raise ValueError("reported already")
-        connection, _ = self.gate.accept()
-        with connection:
-            connection.settimeout(5)
-            faults = json.loads(connection.recv(65536))
-            self.forget()
-            connection.send(b".")
-        return [str(fault) for fault in faults]
+    def connect(self) -> None:
+        """Let the gate report; raises OSError."""
+        if self._listener is not None:
+            self.gate, _ = self._listener.accept()
+            self.gate.settimeout(5)
+
+    def read(self) -> object:
+        """Read what the gate says: a list of faults first, the command's exit code later.
+
+        Raises OSError and ValueError; the end of the gate is None.
+        """
+        said = self.gate.recv(65536) if self.gate else b""
+        return json.loads(said) if said else None
+
+    def acknowledge(self) -> None:
+        """Let the gate go on; the launch file is gone by then."""
+        self.forget()
+        if self.gate:
+            self.gate.send(b".")
+
+    def signal(self, number: int) -> None:
+        """Have the gate send a signal to the command."""
+        if self.gate:
+            self.gate.send(str(number).encode())
+
+    def close(self) -> None:
+        """Forget the gate."""
+        self.forget()
+        if self.gate:
+            self.gate.close()
+
+    @property
+    def waiting(self) -> int:
+        """The descriptor which is readable when the gate has something to say."""
+        source = self.gate or self._listener
+        return source.fileno() if source else -1
 
     def forget(self) -> None:
-        """Take the launch file and the gate's socket away."""
-        if self.gate is not None:
-            self.gate.close()
-            self.gate = None
+        """Take the launch file and the gate's address away."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
             _remove(f"{INSIDE}/gate")
-        _remove(self._file)
+            _remove(self._file)
 
     def _write(self, document: dict[str, object]) -> None:
         # It holds the command's environment, so nobody but the worker may read it, and init removes it.
@@ -160,6 +186,7 @@ def _document(box: Box, command: Exec, engine: str, address: str) -> dict[str, o
         "argv": command.argv,
         "environment": command.environment,
         "cwd": command.cwd,
+        "terminal": command.rows > 0,
     }
 
 

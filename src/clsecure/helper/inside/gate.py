@@ -1,18 +1,36 @@
-"""The last program before the command: reads from inside whether the box is as planned, then becomes it.
+"""The command's parent: reads from inside whether the box is as planned, then runs the command.
 
 Runs as the worker, within the engine. argv: the launch file. Any difference between plan and what it
-finds is reported and the command is not run. Stands alone: standard library only.
+finds is reported and the command is not run. The command's end is reported too: firejail would wait
+for the last process that it left behind. Stands alone: standard library only.
 """
+
+from __future__ import annotations
 
 import ctypes
 import json
 import os
+import select
+import signal
 import socket
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2
 _KEYCTL = 250 if os.uname().machine == "x86_64" else 219
 _AF_VSOCK = 40
+_LEFT_TO_THE_COMMAND = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
 _ZERO_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -23,7 +41,7 @@ class _Filters(ctypes.Structure):
 
 
 def main() -> None:
-    """Check, report, and exec."""
+    """Check, report, run, report."""
     with open(sys.argv[1], encoding="ascii") as file:
         launch = json.load(file)
     plan = launch["plan"]
@@ -35,18 +53,67 @@ def main() -> None:
         *_network(plan),
         *_processes(plan),
     ]
-    _report(launch["report"], faults)
-    if faults:
-        sys.exit(125)
-    argv = launch["argv"]
-    environment = dict(word.split("=", 1) for word in launch["environment"])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as report:
+        report.connect(launch["report"])
+        report.send(json.dumps(faults).encode()[:60000])
+        report.recv(1)  # init has taken note, and has unlinked the launch file
+        if faults:
+            sys.exit(125)
+        code = _run(launch, report)
+        report.send(json.dumps(code).encode())
+        report.recv(1)  # init ends every process from here
+
+
+def _run(launch: dict[str, Any], report: socket.socket) -> int:
+    for number in _LEFT_TO_THE_COMMAND:
+        signal.signal(number, signal.SIG_IGN)
+    child = os.fork()
+    if child == 0:
+        _become(launch)
+    ended = os.pidfd_open(child)
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    poll.register(report, select.POLLIN)
+    while True:
+        ready = [descriptor for descriptor, _ in poll.poll()]
+        if ended in ready:
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            return code if code >= 0 else 128 - code
+        wanted = report.recv(16)
+        if not wanted:
+            sys.exit(125)
+        _pass_on(child, int(wanted), alone=launch["terminal"])
+
+
+def _pass_on(child: int, number: int, *, alone: bool) -> None:
     try:
+        if alone:
+            os.kill(child, number)
+        else:
+            os.killpg(child, number)
+    except ProcessLookupError:
+        pass
+
+
+def _become(launch: dict[str, Any]) -> None:
+    argv = launch["argv"]
+    code = 126
+    try:
+        for number in _LEFT_TO_THE_COMMAND:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it
+        if not launch["terminal"]:
+            os.setpgid(0, 0)
         os.chdir(launch["cwd"])
+        environment = dict(word.split("=", 1) for word in launch["environment"])
         os.execvpe(argv[0], argv, environment)
     except OSError as error:
         name = ascii(argv[0])[1:-1]
-        print(f"clsecure: {name} cannot be run in the box: {error.strerror}", file=sys.stderr)
-        sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+        sys.stderr.write(f"clsecure: {name} cannot be run in the box: {error.strerror}\n")
+        sys.stderr.flush()
+        code = 127 if isinstance(error, FileNotFoundError) else 126
+    finally:
+        os._exit(code)
 
 
 def _lock_down(program: bytes) -> None:
@@ -66,7 +133,7 @@ def _status() -> dict[str, str]:
         return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
 
-def _rights(plan: dict) -> list[str]:
+def _rights(plan: dict[str, Any]) -> list[str]:
     status = _status()
     faults = [
         f"{name} is {status[name]}" for name in _ZERO_CAPABILITIES if int(status[name], 16) != 0
@@ -99,7 +166,7 @@ def _system_calls() -> list[str]:
     return faults
 
 
-def _mounts(plan: dict) -> list[str]:
+def _mounts(plan: dict[str, Any]) -> list[str]:
     faults, found = [], {}
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
@@ -133,7 +200,7 @@ def _unescape(word: str) -> str:
     return word
 
 
-def _network(plan: dict) -> list[str]:
+def _network(plan: dict[str, Any]) -> list[str]:
     if plan["network"] == "open":
         return []
     faults = []
@@ -147,20 +214,13 @@ def _network(plan: dict) -> list[str]:
     return faults
 
 
-def _processes(plan: dict) -> list[str]:
+def _processes(plan: dict[str, Any]) -> list[str]:
     # Inside, nothing is older than init and engine: a host's process would have another namespace.
     if os.readlink("/proc/self/ns/pid") == plan["host_pid_namespace"]:
         return ["the host's processes are in sight"]
     if os.readlink("/proc/self/ns/net") == plan["host_net_namespace"] and plan["network"] != "open":
         return ["the host's network is in sight"]
     return []
-
-
-def _report(address: str, faults: list[str]) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as report:
-        report.connect(address)
-        report.send(json.dumps(faults).encode()[:60000])
-        report.recv(1)  # init has taken note, and has unlinked the launch file
 
 
 if __name__ == "__main__":
