@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pwd
 import re
 
 from . import syscalls as sc
-from .accounts import PREFIX
+from .naming import PREFIX
 from .engines import BUBBLEWRAP, FIREJAIL
 from .layout import check_places
 from .places import Owner
@@ -112,20 +111,6 @@ def check_worker(worker: str) -> None:
     """Refuse a name that is no worker's."""
     if not _WORKER.fullmatch(worker):
         raise Refusal("not a worker's name", code=2)
-
-
-def worker_names(project: str, session: str, uid: int) -> tuple[str, str]:
-    """Return the worker's name for this project and session, and the one in case it is another's.
-
-    The first is the name that the bash tool of the same name gives.
-    """
-    short = re.sub(r"[^a-z0-9]+", "-", os.path.basename(project).lower()).strip("-")[:10].strip("-")
-    key = f"{project}:{session}" if session else project
-    return tuple(f"{PREFIX}{short or 'project'}-{_digest(text)}" for text in (key, f"{key}\0{uid}"))  # type: ignore[return-value]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:6]
 
 
 def is_of(session: Session, project: str, name: str, human: Owner) -> bool:

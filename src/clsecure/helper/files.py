@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pwd
 
 _FIRST_PERSON, _NOBODY = 1000, 65534
-_PROGRAMS = ("gate.py", "export.py")
+_PROGRAMS = ("gate.py",)
 
 
 def programs() -> dict[str, bytes]:

@@ -124,6 +124,7 @@ class Session(Record):
     base: str
     git_dir: str
     home: str
+    objects: tuple[str, ...]  # the object stores that its git directory borrows, in their order
     created: int  # seconds since the epoch
     commits: int = -1
     changes: int = -1

@@ -10,6 +10,7 @@ from . import accounts, check, layout
 from . import syscalls as sc
 from .box import Box
 from .init import UNSUPPORTED
+from .naming import worker_names
 from .places import Owner
 from .protocol import (
     Changed,
@@ -88,7 +89,7 @@ class Sessions:
 
     def _find(self, request: Find) -> _Answer:
         check.check_session(request.session)
-        names = check.worker_names(request.project, request.session, self._human.uid)
+        names = worker_names(request.project, request.session, self._human.uid)
         for session in all_sessions(self._root, self._human.uid):
             if session.worker in names and check.is_of(
                 session, request.project, request.session, self._human
@@ -116,8 +117,10 @@ class Sessions:
                 return self._create(request, state)
             if session is None:
                 raise Refusal("there is no such session", code=2)
-            if session.workspace != request.workspace or session.git_dir != request.git_dir:
+            same = ("workspace", "git_dir", "home", "objects")
+            if any(getattr(session, name) != getattr(request, name) for name in same):
                 raise Refusal("this session was made for another workspace", code=2)
+            session = session.replace(mode=request.mode, engine=request.engine)
             return self._build(request, state, session)
         except BaseException:
             self.lose_box()
@@ -140,6 +143,7 @@ class Sessions:
                 base=request.base,
                 git_dir=request.git_dir,
                 home=request.home,
+                objects=request.objects,
                 created=int(time.time()),
             )
             worker = Owner(account.pw_uid, account.pw_gid, ())

@@ -1,0 +1,156 @@
+"""The agent's program: where it is, what of the host must be there for it, and how it is called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from clsecure.errors import ExitCode, UserError
+from clsecure.helper.layout import SYSTEM, within
+
+NAME = "claude"
+# Where the installers put it, for those whose PATH does not say so (a desktop, a cron job).
+_USUAL = (
+    ".local/bin",
+    ".claude/local",
+    ".npm-global/bin",
+    ".volta/bin",
+    ".bun/bin",
+    "bin",
+)
+_USUAL_ABSOLUTE = ("/usr/local/bin", "/usr/bin", "/home/linuxbrew/.linuxbrew/bin", "/opt/bin")
+_MAX_LINKS = 20
+_NO_PROMPTS = "--dangerously-skip-permissions"
+_RESUME = "--continue"
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A program found on the host.
+
+    `program` is the path to start inside; `exposed` what must be shown read-only for it; `path` the
+    directories of PATH inside.
+    """
+
+    program: Path
+    exposed: tuple[Path, ...]
+    path: tuple[Path, ...]
+
+
+def find(environ: Mapping[str, str], home: Path, project: Path) -> Agent:
+    """Find the agent as the human's shell would; raises UserError (MISSING)."""
+    directories = _directories(environ, home)
+    program = _which(NAME, directories)
+    if program is None:
+        raise UserError(
+            f"{NAME} is not installed: it is neither on your PATH nor where its installers put it",
+            hint="npm install -g @anthropic-ai/claude-code",
+            code=ExitCode.MISSING,
+        )
+    keep_out = (home, project)
+    exposed = dict.fromkeys(_needed(program, directories, keep_out))
+    interpreter = _interpreter(program, directories)
+    if interpreter is not None:
+        exposed |= dict.fromkeys(_needed(interpreter, directories, keep_out))
+    return Agent(
+        program=Path(os.path.realpath(program.parent)) / program.name,
+        exposed=tuple(exposed),
+        path=tuple(path for path in directories if _is_inside(path, tuple(exposed))),
+    )
+
+
+def argv(agent: Agent, arguments: tuple[str, ...], *, resumes: bool) -> tuple[str, ...]:
+    """Return the agent's command line, with every permission prompt off."""
+    resume = (_RESUME,) if resumes else ()
+    return (str(agent.program), _NO_PROMPTS, *resume, *arguments)
+
+
+def system_path() -> tuple[Path, ...]:
+    """Return the directories of programs that every box has."""
+    names = ("usr/local/bin", "usr/bin", "bin", "usr/local/sbin", "usr/sbin", "sbin")
+    return tuple(Path("/") / name for name in names)
+
+
+def history_directory(cwd: Path) -> str:
+    """Return where, in the home, the agent keeps the conversations of that directory."""
+    encoded = "".join(c if c.isascii() and c.isalnum() else "-" for c in os.fspath(cwd))
+    return f".claude/projects/{encoded}"
+
+
+def _directories(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
+    named = [Path(word) for word in environ.get("PATH", "").split(":") if word.startswith("/")]
+    nodes = home / ".nvm/versions/node"
+    newest = sorted(nodes.glob("*/bin"), reverse=True) if nodes.is_dir() else []
+    usual = [*(home / name for name in _USUAL), *map(Path, _USUAL_ABSOLUTE), *newest]
+    return tuple(dict.fromkeys([*named, *usual]))
+
+
+def _which(name: str, directories: tuple[Path, ...]) -> Path | None:
+    for directory in directories:
+        path = directory / name
+        if os.access(path, os.X_OK) and path.is_file():
+            return path
+    return None
+
+
+def _needed(
+    program: Path, directories: tuple[Path, ...], keep_out: tuple[Path, ...]
+) -> Iterator[Path]:
+    """Yield what to show for a program: the place of each link, and the package at their end."""
+    shown = {Path(os.path.realpath(directory)) for directory in directories}
+    for link in _links(program):
+        place = link.parent
+        whole = _package(link) or (place if place in shown or place.name == "versions" else link)
+        if _is_system(whole):
+            continue
+        # Never a place which holds the home or the project, or a part of the project.
+        if any(within(str(one), str(whole)) for one in keep_out) or within(
+            str(whole), str(keep_out[1])
+        ):
+            whole = link
+        yield whole
+
+
+def _links(program: Path) -> Iterator[Path]:
+    """Yield the program and every link on the way to it, their directories without links."""
+    current = program
+    for _ in range(_MAX_LINKS):
+        current = Path(os.path.realpath(current.parent)) / current.name
+        yield current
+        if not current.is_symlink():
+            return
+        current = current.parent / current.readlink()
+    raise UserError(f"{program} is a loop of links", hint="install it again", code=ExitCode.MISSING)
+
+
+def _package(path: Path) -> Path | None:
+    # npm: the whole of node_modules, since platform packages lie beside the agent's.
+    for parent in reversed(path.parents):
+        if parent.name == "node_modules":
+            return parent
+    return None
+
+
+def _interpreter(program: Path, directories: tuple[Path, ...]) -> Path | None:
+    with program.open("rb") as file:
+        first = file.readline(256)
+    if not first.startswith(b"#!"):
+        return None
+    words = os.fsdecode(first[2:]).split()
+    if not words:
+        return None
+    if Path(words[0]).name != "env":
+        return Path(words[0]) if Path(words[0]).is_file() else None
+    names = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    return _which(names[0], directories) if names else None
+
+
+def _is_system(path: Path) -> bool:
+    return any(within(str(path), f"/{name}") for name in SYSTEM)
+
+
+def _is_inside(directory: Path, exposed: tuple[Path, ...]) -> bool:
+    real = os.path.realpath(directory)
+    return _is_system(Path(real)) or any(within(real, str(one)) for one in exposed)

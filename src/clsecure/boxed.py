@@ -1,0 +1,149 @@
+"""An open box, seen from outside: run commands in it, ask what has changed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+
+from clsecure import terminal
+from clsecure.errors import UserError
+from clsecure.helper.protocol import (
+    Changed,
+    Changes,
+    Checked,
+    Exec,
+    Exited,
+    Note,
+    Noted,
+    Session,
+    Signal,
+    Started,
+)
+from clsecure.privileged import Helper
+
+_LIMIT = 1 << 30  # of a list of changed paths, in bytes
+
+
+class BoxedCommand:
+    """A command under way in the box, for the relay of the human's terminal."""
+
+    def __init__(self, helper: Helper, *, on_checked: Callable[[], None] | None = None) -> None:
+        self._helper, self._on_checked = helper, on_checked
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when an event is pending."""
+        return self._helper.channel.fileno()
+
+    def next_event(self) -> terminal.Exited | None:
+        """Take the pending event; None when it is not for the relay. Raises UserError."""
+        message, _ = self._helper.receive()
+        if isinstance(message, Exited):
+            return terminal.Exited(code=message.code, timed_out=message.timed_out)
+        if isinstance(message, Checked) and self._on_checked:
+            self._on_checked()
+        return None
+
+    def send_signal(self, name: str) -> None:
+        """Send a signal to the command's processes."""
+        self._helper.send(Signal(name=name))
+
+
+class Box:
+    """The box of one session; it lasts as long as its helper."""
+
+    def __init__(self, helper: Helper, session: Session, environment: Mapping[str, str]) -> None:
+        self.helper, self.session = helper, session
+        self._environment = environment
+        self.timed_out = False
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str,
+        variables: Mapping[str, str] | None = None,
+        confined: bool = True,
+        timeout: int = 0,
+        interactive: bool = True,
+    ) -> int:
+        """Run a command for the human to see, and return its exit code.
+
+        On the human's terminal it gets one of its own in the box; else three pipes. `timeout` is in
+        seconds. Raises UserError when the box is not as planned, or the helper is gone.
+        """
+        on_terminal = interactive and terminal.has_terminal()
+        rows, columns = terminal.terminal_size() if on_terminal else (0, 0)
+        request = Exec(
+            argv=tuple(argv),
+            environment=self._words(variables or {}),
+            cwd=cwd,
+            rows=rows,
+            columns=columns,
+            confined=confined,
+            timeout=timeout,
+        )
+        peer = BoxedCommand(self.helper)
+        if on_terminal:
+            _, (master,) = self.helper.ask(request, Started)
+            try:
+                return terminal.relay_terminal(master, peer)
+            finally:
+                os.close(master)
+        return self._run_piped(request, peer)
+
+    def _run_piped(self, request: Exec, peer: BoxedCommand) -> int:
+        stdin, stdout, stderr = (os.pipe2(os.O_CLOEXEC) for _ in range(3))
+        theirs = (stdin[0], stdout[1], stderr[1])
+        try:
+            self.helper.ask(request, Started, theirs)
+        except UserError:
+            for one in (stdin[1], stdout[0], stderr[0]):
+                os.close(one)
+            raise
+        finally:
+            for one in theirs:
+                os.close(one)
+        return terminal.relay_pipes(stdin[1], stdout[0], stderr[0], peer)
+
+    def run_inside(
+        self, argv: Sequence[str], *, stdin: bytes | int, stdout: int, env: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """Run a program of clsecure's own in the box as the worker, outside the mode's engine.
+
+        `stdout` is a descriptor to write to. Returns exit code and standard error.
+        """
+        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as given:
+            if isinstance(stdin, bytes):
+                given.write(stdin)
+                given.seek(0)
+            source = given.fileno() if isinstance(stdin, bytes) else stdin
+            request = Exec(
+                argv=tuple(argv),
+                environment=self._words(env),
+                cwd=self.session.project,
+                confined=False,
+            )
+            self.helper.ask(request, Started, (source, stdout, said.fileno()))
+            peer = BoxedCommand(self.helper)
+            ended = None
+            while ended is None:
+                ended = peer.next_event()
+            said.seek(0)
+            return ended.code, said.read(1 << 20)
+
+    def changed_paths(self) -> list[str] | None:
+        """Return what the session changed in the tree; None where only git can tell (a clone)."""
+        if self.session.workspace != "overlay":
+            return None
+        _, (listing,) = self.helper.ask(Changes(), Changed)
+        with os.fdopen(listing, "rb") as file:
+            return [os.fsdecode(path) for path in file.read(_LIMIT).split(b"\0") if path]
+
+    def note(self, commits: int, changes: int) -> None:
+        """Have root remember the numbers that `list` shows."""
+        self.helper.ask(Note(commits=commits, changes=changes), Noted)
+
+    def _words(self, variables: Mapping[str, str]) -> tuple[str, ...]:
+        merged = {**self._environment, **variables}
+        return tuple(f"{name}={value}" for name, value in merged.items())

@@ -1,0 +1,26 @@
+"""`clsecure diff`: a session's work as a diff."""
+
+from __future__ import annotations
+
+from clsecure.commands import common, ending
+from clsecure.errors import ExitCode
+from clsecure.git import Git
+from clsecure.homecoming import changes
+from clsecure.invocation import Invocation
+
+
+def run(invocation: Invocation) -> int:
+    """Print the diff from the session's start to its work, the uncommitted one included."""
+    output = invocation.output
+    with common.kept_session(invocation) as (_, session):
+        work = ending.collect(session, output)
+        git = Git(session.plan.facts.repository)
+        text = changes.diff(git, work.base, work.tip) if work.tip else ""
+        if invocation.flag("json"):
+            files = [{"status": one.status, "path": one.path} for one in work.changes]
+            output.json({"base": work.base, "tip": work.tip, "files": files, "diff": text})
+        elif text:
+            output.say(text.rstrip("\n"), multiline=True)
+        else:
+            output.note("the session made no changes")
+    return ExitCode.OK

@@ -1,0 +1,212 @@
+"""The end of a session: what it made, and what becomes of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from clsecure import hooks
+from clsecure.choices import OnExit
+from clsecure.errors import ExitCode, UserError
+from clsecure.git import Git, Repository
+from clsecure.homecoming import branch as homebranch
+from clsecure.homecoming import bundle, changes, review
+from clsecure.homecoming.branch import Imported
+from clsecure.homecoming.work import Work
+from clsecure.invocation import Invocation
+from clsecure.output import Output, Style
+from clsecure.session import Opening, OpenSession, remove
+
+_SHOWN = 8  # changed files, hidden paths, findings: more are counted
+_CHOICES = {"i": "import to a new branch", "d": "diff", "k": "keep for later", "c": "discard"}
+
+
+def collect(session: OpenSession, output: Output) -> Work:
+    """Bring the session's work into the quarantine refs of the human's repository."""
+    with output.progress("collecting the session's work"):
+        paths = session.box.changed_paths()
+        work = bundle.fetch(
+            session.plan.facts.repository,
+            session.box,
+            key=session.record.worker,
+            base=session.record.base,
+            paths=paths,
+        )
+        session.box.note(work.commits, len(work.changes))
+    return work
+
+
+def finish(invocation: Invocation, opening: Opening, session: OpenSession, *, code: int) -> int:
+    """Show what the session made, and do with it as asked; returns the exit code."""
+    output, config = invocation.output, session.plan.config
+    work = collect(session, output)
+    show_summary(work, session, output)
+    hooks.clean_up(session, "stop", output)
+    wish = config.on_exit
+    if wish is OnExit.ASK:
+        wish = OnExit.KEEP
+        if output.can_ask and not work.is_empty:
+            wish = _ask(work, session, output)
+    try:
+        if wish is OnExit.IMPORT and not work.is_empty:
+            imported = import_work(invocation, session, work)
+            show_import(imported, output)
+            after_import(invocation, opening, session, imported)
+        elif wish is OnExit.DISCARD:
+            discard(opening, session, output)
+        else:
+            output.note("kept: `clsecure` resumes, `clsecure import` brings it home")
+    except UserError as error:
+        if not code:
+            raise
+        output.error(error.message, error.hint)
+    return code
+
+
+def _ask(work: Work, session: OpenSession, output: Output) -> OnExit:
+    answers = {"i": OnExit.IMPORT, "k": OnExit.KEEP, "c": OnExit.DISCARD}
+    while True:
+        letter = output.choose("What now?", _CHOICES, default="i", flag="--on-exit")
+        if letter == "c" and not output.confirm("Throw this work away for good?", default=False):
+            continue
+        if letter in answers:
+            return answers[letter]
+        show_diff(work, session.plan.facts.repository, output)
+
+
+def import_work(invocation: Invocation, session: OpenSession, work: Work) -> Imported:
+    """Make the branch, asking for its name and for the uncommitted work's message if possible."""
+    output, config = invocation.output, session.plan.config
+    name = config.branch or homebranch.default_branch(
+        session.plan.project.name, session.plan.session or None, datetime.now().astimezone()
+    )
+    message: str | None = f"Work of {session.record.worker}, not committed there"
+    if output.can_ask and not config.yes:
+        if config.branch is None:
+            name = output.ask("Branch:", default=name, flag="--branch NAME")
+        if work.snapshot:
+            question = f"Commit the uncommitted work too ({work.snapshot.files} files)?"
+            if output.confirm(question, default=True):
+                message = output.ask("Message:", default=str(message), flag="--yes")
+            else:
+                message = None
+    return homebranch.import_work(
+        session.plan.facts.repository, work, branch=name, commit_message=message
+    )
+
+
+def show_import(imported: Imported, output: Output) -> None:
+    """Say what an import made."""
+    output.say(
+        f"imported: branch {imported.branch}, {_count(imported.commits, 'commit')}, "
+        f"{_count(imported.files, 'file')}",
+        style=Style.GREEN,
+    )
+    for kind, name in imported.others:
+        output.say(f"  {kind}: {name}")
+    for warning in imported.warnings:
+        output.warn(warning)
+
+
+def after_import(
+    invocation: Invocation, opening: Opening, session: OpenSession, imported: Imported
+) -> None:
+    """Offer to push, to switch to the branch and to remove the worker; only where one can ask."""
+    output, repository = invocation.output, session.plan.facts.repository
+    if not output.can_ask or session.plan.config.yes:
+        output.note(f"look at it: git log -p {imported.branch}")
+        return
+    remotes = Git(repository).lines("remote")
+    if remotes and output.confirm(f"Push it to {remotes[0]}?", default=False):
+        _attempt(lambda: homebranch.push(repository, imported.branch, remotes[0]), output)
+    if output.confirm(f"Switch to {imported.branch}?", default=False):
+        _attempt(lambda: homebranch.switch_to(repository, imported.branch), output)
+    if output.confirm(f"Remove the worker {session.record.worker}?", default=False):
+        discard(opening, session, output, keep_refs=True)
+
+
+def discard(
+    opening: Opening, session: OpenSession, output: Output, *, keep_refs: bool = False
+) -> None:
+    """Remove the session: its cleanup hook, its worker, its refs in the repository."""
+    hooks.clean_up(session, "purge", output)
+    with output.progress("removing the worker"):
+        remove(opening)
+    forget_refs(session.plan.facts.repository, session.record.worker, keep=keep_refs)
+    output.say(f"removed: {session.record.worker}")
+
+
+def forget_refs(repository: Repository, worker: str, *, keep: bool) -> None:
+    """Remove the session's refs; with `keep`, those that hold what was not made a branch stay."""
+    prefix = f"refs/clsecure/{worker}/"
+    if keep and Git(repository).lines("for-each-ref", "--format=%(refname)", f"{prefix}stash"):
+        return
+    homebranch.discard(repository, worker)
+
+
+def show_summary(work: Work, session: OpenSession, output: Output) -> None:
+    """Print commits, changed files, what was hidden, and what would run on the host."""
+    if work.is_empty:
+        output.say("the session made no changes")
+        return
+    branch = f" on {work.branch}" if work.branch else ""
+    parts = [f"{_count(work.commits, 'commit')}{branch}"]
+    parts += [f"{_count(len(work.branches), 'other branch', 'other branches')}"] * bool(
+        work.branches
+    )
+    parts += [_count(len(work.tags), "tag")] * bool(work.tags)
+    parts += [_count(len(work.stashes), "stash", "stashes")] * bool(work.stashes)
+    if work.snapshot:
+        parts.append(f"uncommitted work in {_count(work.snapshot.files, 'file')}")
+    output.say(", ".join(parts), style=Style.BOLD)
+    for change in work.changes[:_SHOWN]:
+        output.say(f"  {change.status} {change.path}")
+    _more(len(work.changes), "changed file", output)
+    if session.hidden:
+        output.say(f"hidden from the agent: {_list(session.hidden)}")
+    if work.ignored.count:
+        output.say(
+            f"ignored by git, so not brought home: {_list(work.ignored.names, work.ignored.count)}"
+        )
+    show_findings(session.plan.facts.repository, work, output)
+    for warning in work.warnings:
+        output.warn(warning)
+
+
+def show_findings(repository: Repository, work: Work, output: Output) -> None:
+    """Print what of the work would run on the host once it is there."""
+    findings = review.review(changes.entries(Git(repository), work.changes))
+    for finding in findings[:_SHOWN]:
+        output.say(f"  ! {finding.path}: {finding.kind}: {finding.why}", style=Style.YELLOW)
+    _more(len(findings), "thing that would run on the host", output)
+
+
+def show_diff(work: Work, repository: Repository, output: Output) -> None:
+    """Print the whole diff from the session's start."""
+    if work.tip:
+        text = changes.diff(Git(repository), work.base, work.tip)
+        output.say(text, multiline=True)
+
+
+def _attempt(action: object, output: Output) -> None:
+    try:
+        action()  # type: ignore[operator]
+    except UserError as error:
+        output.error(error.message, error.hint)
+
+
+def _more(total: int, what: str, output: Output) -> None:
+    if total > _SHOWN:
+        output.say(f"  … {_count(total - _SHOWN, f'more {what}', f'more {what}s')}")
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def _list(names: tuple[str, ...], total: int | None = None) -> str:
+    count = len(names) if total is None else total
+    shown = ", ".join(names[:_SHOWN])
+    return shown if count <= _SHOWN else f"{shown} and {count - _SHOWN} more"
+
+
+__all__ = ["ExitCode"]

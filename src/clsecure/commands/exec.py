@@ -1,0 +1,33 @@
+"""`clsecure exec -- CMD…`: one command where the agent would run."""
+
+from __future__ import annotations
+
+from clsecure import describe, hooks, session
+from clsecure.choices import Start
+from clsecure.commands import common
+from clsecure.commands import run as main_command
+from clsecure.errors import ExitCode, UserError
+from clsecure.invocation import Invocation
+
+
+def run(invocation: Invocation) -> int:
+    """Run the command in the box; returns its exit code."""
+    if not invocation.arguments:
+        raise UserError("no command to run", hint="clsecure exec -- CMD ARGS…", code=ExitCode.USAGE)
+    return run_in_box(invocation, invocation.arguments)
+
+
+def run_in_box(invocation: Invocation, argv: tuple[str, ...]) -> int:
+    """Run a command of the human's in the session, kept or fresh, and keep the session."""
+    plan = common.make_plan(invocation, with_agent=False)
+    if plan.config.dry_run:
+        return describe.dry_run(plan, invocation, argv)
+    with session.reach(plan, invocation.environ, invocation.output) as opening:
+        if plan.config.start is Start.FRESH:
+            opening = main_command.start_or_resume(opening, invocation)
+        with session.open_box(opening, invocation.environ, invocation.output) as opened:
+            if not opened.resumed:
+                hooks.set_up(opened, invocation.environ, invocation.output)
+            code = opened.box.run(argv, cwd=str(plan.facts.cwd))
+            opened.box.note(-1, -1)  # `list` counts anew when it is asked
+            return code

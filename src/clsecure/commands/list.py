@@ -1,0 +1,54 @@
+"""`clsecure list`: the human's sessions, in all projects."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from clsecure import privileged
+from clsecure.errors import ExitCode
+from clsecure.helper.protocol import List, Listed, Session
+from clsecure.invocation import Invocation
+
+_HEADERS = ("session", "project", "worker", "mode", "status", "created", "commits", "changes")
+
+
+def run(invocation: Invocation) -> int:
+    """Print every session: whether it runs or is kept, and what it holds."""
+    sessions = find_sessions(invocation)
+    if invocation.flag("json"):
+        invocation.output.json([_document(session) for session in sessions])
+    elif sessions:
+        rows = [
+            tuple(_shown(_document(session)[name]) for name in _HEADERS) for session in sessions
+        ]
+        invocation.output.table(_HEADERS, rows)
+    else:
+        invocation.output.note("no sessions; `clsecure` starts one in a git repository")
+    return ExitCode.OK
+
+
+def find_sessions(invocation: Invocation) -> tuple[Session, ...]:
+    """Ask root for the sessions of this human."""
+    helper = privileged.start(invocation.environ, may_ask=invocation.output.can_ask)
+    try:
+        return helper.ask(List(), Listed)[0].sessions
+    finally:
+        helper.close()
+
+
+def _document(session: Session) -> dict[str, object]:
+    return {
+        "session": session.session or "default",
+        "project": session.project,
+        "worker": session.worker,
+        "mode": session.mode,
+        "status": "running" if session.running else "kept",
+        "created": datetime.fromtimestamp(session.created, UTC).isoformat(timespec="seconds"),
+        # Not known while it runs, and after an end that was no end: `clsecure show` counts.
+        "commits": None if session.commits < 0 else session.commits,
+        "changes": None if session.changes < 0 else session.changes,
+    }
+
+
+def _shown(value: object) -> str:
+    return "?" if value is None else str(value)

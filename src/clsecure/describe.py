@@ -1,0 +1,132 @@
+"""Plans and sessions in words: the start line, --dry-run, info."""
+
+from __future__ import annotations
+
+from clsecure import agent
+from clsecure.choices import Network, WorkspaceKind
+from clsecure.errors import ExitCode
+from clsecure.helper import engines
+from clsecure.helper.layout import INSIDE, layout
+from clsecure.helper.protocol import Open, Session
+from clsecure.invocation import Invocation
+from clsecure.plan import Plan
+from clsecure.session import OpenSession
+from clsecure.workspace import masks
+
+_NAMESPACES = ("mount", "pid", "ipc", "uts")
+_ANY_UID = 66000
+_SHOWN = 6
+
+
+def start_line(opened: OpenSession) -> str:
+    """Return what stands around the agent, in one line."""
+    plan = opened.plan
+    parts = [
+        f"{plan.config.mode} mode{engine_words(plan)}",
+        f"as {opened.record.worker}",
+        workspace_words(plan),
+        f"network: {plan.network_words}",
+    ]
+    if opened.hidden:
+        count = len(opened.hidden)
+        shown = ", ".join(opened.hidden[:_SHOWN])
+        parts.append(f"hidden: {shown}" + (f" and {count - _SHOWN} more" if count > _SHOWN else ""))
+    if opened.resumed:
+        parts.append("resumed")
+    return " · ".join(parts)
+
+
+def engine_words(plan: Plan) -> str:
+    """Return the engine in brackets, where there is one."""
+    return f" ({plan.engine})" if plan.engine != "none" else ""
+
+
+def workspace_words(plan: Plan) -> str:
+    """Say how the project is shown, and why it is a clone."""
+    if plan.workspace is WorkspaceKind.OVERLAY:
+        return "copy-on-write view"
+    return f"cloned project ({plan.workspace_reason})"
+
+
+def holds(session: Session) -> str:
+    """Return what a kept session holds, as far as it is known."""
+    if session.commits < 0:
+        return "work not counted yet"
+    commits, changes = session.commits, session.changes
+    return f"{commits} commit{'s' * (commits != 1)}, {changes} changed file{'s' * (changes != 1)}"
+
+
+def info(plan: Plan) -> dict[str, object]:
+    """Return what a session would be, for a table or as JSON."""
+    repository = plan.facts.repository
+    return {
+        "project": str(plan.project),
+        "session": plan.session or "default",
+        "worker": plan.worker,
+        "mode": plan.config.mode.value,
+        "engine": plan.engine,
+        "workspace": workspace_words(plan),
+        "network": plan.network_words,
+        "home": str(plan.facts.home),
+        "base": repository.head.commit,
+        "branch": repository.head.branch,
+        "hidden": list(_hidden(plan)),
+        "exposed": [str(path) for path in plan.exposed],
+    }
+
+
+def words(value: object) -> str:
+    """Return one of info's values for a table."""
+    if isinstance(value, list):
+        return ", ".join(value) or "-"
+    return "-" if value is None else str(value)
+
+
+def dry_run(plan: Plan, invocation: Invocation, command: tuple[str, ...] = ()) -> int:
+    """Print every mount, namespace, user and command; nothing is changed."""
+    output = invocation.output
+    for name, value in info(plan).items():
+        output.say(f"{name}: {words(value)}")
+    network = () if plan.config.network is Network.OPEN else ("net",)
+    output.say(f"namespaces: {' '.join((*_NAMESPACES, *network))}")
+    output.say(f"user: {plan.worker}, without capabilities, no_new_privs, two seccomp filters")
+    output.say("mounts:")
+    for mount in layout(_request(plan), plan.facts.host, worker=plan.worker, uid=_ANY_UID):
+        access = "read-write" if mount.writable else "read-only"
+        source = f" from {mount.source}" if mount.source else ""
+        output.say(f"  {mount.at}: {mount.kind}{source}, {access}")
+    gate = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", f"{INSIDE}/launch")
+    start = engines.start(plan.engine, gate, uid=_ANY_UID, gid=_ANY_UID, writable=())
+    output.say(f"started as {'root' if start.as_root else plan.worker}: {' '.join(start.argv)}")
+    if plan.agent:
+        command = agent.argv(plan.agent, invocation.arguments, resumes=False)
+    output.say(f"command: {' '.join(command)}")
+    output.note("a dry run: nothing was changed")
+    return ExitCode.OK
+
+
+def _hidden(plan: Plan) -> tuple[str, ...]:
+    scan = masks.start_scan(plan.facts.repository, plan.config.hide, plan.config.show)
+    return scan.result()
+
+
+def _request(plan: Plan) -> Open:
+    repository, api = plan.facts.repository, plan.endpoint
+    objects = repository.common_dir / "objects"
+    return Open(
+        project=str(plan.project),
+        session=plan.session,
+        action="create",
+        mode=plan.config.mode.value,
+        engine=plan.engine,
+        network=plan.config.network.value,
+        workspace=plan.workspace.value,
+        home=str(plan.facts.home),
+        git_dir=str(repository.git_dir),
+        base=str(repository.head.commit),
+        objects=() if plan.workspace is WorkspaceKind.CLONE else (str(objects),),
+        exposures=tuple(str(path) for path in plan.exposed),
+        masks=(),
+        listeners=(api.listener,) if api else (),
+        probe=agent.history_directory(plan.facts.cwd),
+    )

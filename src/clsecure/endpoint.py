@@ -1,0 +1,92 @@
+"""Where the agent's API is, which variables say so, and how the box reaches it without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from clsecure.choices import Network, Provider, Secret
+from clsecure.errors import ExitCode, UserError
+from clsecure.helper.protocol import Listener
+
+DEFAULT_URL = "https://api.anthropic.com"
+KIMI_URL = "https://api.kimi.com/coding/"
+# As in the bash tool of the same name: what a gateway or another model needs.
+FORWARDED = (
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_MODEL",
+    "ANTHROPIC_DEFAULT_OPUS_MODEL",
+    "ANTHROPIC_DEFAULT_SONNET_MODEL",
+    "ANTHROPIC_DEFAULT_HAIKU_MODEL",
+    "CLAUDE_CODE_SUBAGENT_MODEL",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CODE_MAX_RETRIES",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+    "API_TIMEOUT_MS",
+)
+# Hosts beside the API are out of reach: without these the agent asks for them and waits.
+_QUIET = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
+}
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_OWN_ADDRESS = "127.0.77.1"  # of the box's loopback: free there, whatever the box listens on
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The agent's API: `listener` is made in the box, and `host`:`port` dialled outside for it."""
+
+    url: str
+    host: str
+    port: int
+    listener: Listener
+
+
+def find(environ: Mapping[str, str], provider: Provider) -> Endpoint:
+    """Return the API that the human's settings name; raises UserError (USAGE)."""
+    url = (
+        KIMI_URL if provider is Provider.KIMI else environ.get("ANTHROPIC_BASE_URL") or DEFAULT_URL
+    )
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        host, port = "", 0
+    if not host:
+        raise UserError(
+            "ANTHROPIC_BASE_URL is not an http or https URL",
+            hint=f"for example {DEFAULT_URL}",
+            code=ExitCode.USAGE,
+        )
+    if host in _LOOPBACK_NAMES:
+        return Endpoint(url, host, port, Listener(host="", address="127.0.0.1", port=port))
+    if ":" in host or host.replace(".", "").isdigit():
+        raise UserError(
+            f"the agent's API is given by the address {host}, which the box cannot reach yet",
+            hint="give it by name, or use --allow-network",
+            code=ExitCode.USAGE,
+        )
+    return Endpoint(url, host, port, Listener(host=host, address=_OWN_ADDRESS, port=port))
+
+
+def variables(
+    environ: Mapping[str, str], provider: Provider, kimi_key: Secret | None, network: Network
+) -> dict[str, str]:
+    """Return the agent's variables for its API; raises UserError (MISSING) for a missing key."""
+    given = {name: environ[name] for name in FORWARDED if environ.get(name)}
+    if provider is Provider.KIMI:
+        if kimi_key is None:
+            raise UserError(
+                "provider kimi needs a key",
+                hint="set KIMI_API_KEY, or kimi_api_key in your configuration",
+                code=ExitCode.MISSING,
+            )
+        given.pop("ANTHROPIC_AUTH_TOKEN", None)
+        given |= {"ANTHROPIC_BASE_URL": KIMI_URL, "ANTHROPIC_API_KEY": kimi_key.reveal()}
+    return given if network is Network.OPEN else {**_QUIET, **given}

@@ -1,0 +1,77 @@
+"""look(): everything that a plan needs to know of host and repository, read once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from clsecure import git, paths
+from clsecure.helper.layout import Host, look_at_host
+
+_ENGINES = {"firejail": "/usr/bin/firejail", "bubblewrap": "/usr/bin/bwrap"}
+# Linux 5.19 has overlays on idmapped layers; fs/overlayfs/super.c, ovl_get_layers().
+_OVERLAY_SINCE = (5, 19)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One look at host and repository."""
+
+    repository: git.Repository
+    cwd: Path  # where the human is, below the top of the working tree
+    home: Path
+    host: Host
+    kernel: tuple[int, int]
+    filesystem: str  # the type of the one that holds the working tree
+    engines: tuple[str, ...]  # those installed
+
+
+def look(cwd: Path, environ: Mapping[str, str]) -> Facts:
+    """Read host and repository; raises UserError when this is no place to work in."""
+    repository = git.discover(cwd)
+    return Facts(
+        repository=repository,
+        cwd=Path(os.path.realpath(cwd)),
+        home=Path(os.path.realpath(paths.home(environ))),
+        host=look_at_host(),
+        kernel=kernel(),
+        filesystem=filesystem_of(repository.top),
+        engines=engines(),
+    )
+
+
+def engines() -> tuple[str, ...]:
+    """Return the engines of namespace mode that are installed."""
+    return tuple(name for name, path in _ENGINES.items() if os.access(path, os.X_OK))
+
+
+def kernel() -> tuple[int, int]:
+    """Return the kernel's version: major, minor."""
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int("".join(c for c in minor if c.isdigit()) or 0)
+
+
+def has_idmapped_overlay() -> bool:
+    """Say whether this kernel can show a tree copy-on-write under another owner."""
+    return kernel() >= _OVERLAY_SINCE
+
+
+def filesystem_of(path: Path) -> str:
+    """Return the type of the file system that holds `path`, as mountinfo names it."""
+    device = os.stat(path).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    best, found = "", "unknown"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            before, _, after = line.partition(" - ")
+            words = before.split(" ")
+            at = words[4]
+            if words[2] == wanted:
+                found = after.split(" ")[0]
+                break
+            # btrfs and others give each subvolume a device of its own: the nearest mount then counts.
+            if os.path.commonpath((at, path)) == at and len(at) >= len(best):
+                best, found = at, after.split(" ")[0]
+    return found

@@ -1,0 +1,161 @@
+"""decide(): from settings and facts to everything that a session is, before anything is done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from clsecure import agent, endpoint
+from clsecure.choices import Mode, Network, WorkspaceKind
+from clsecure.config import Config
+from clsecure.errors import ExitCode, UserError
+from clsecure.facts import Facts
+from clsecure.helper.naming import worker_names
+from clsecure.modes import engine_for
+
+_OVERLAY_SINCE = (5, 19)
+# File systems that cannot be idmapped, or cannot lie below an overlay, however new the kernel.
+_NOT_BELOW = {
+    "overlay": "an overlay cannot be the lower layer of an idmapped one",
+    "nfs": "NFS cannot be idmapped",
+    "nfs4": "NFS cannot be idmapped",
+    "cifs": "SMB shares cannot be idmapped",
+    "9p": "9p cannot be idmapped",
+    "ecryptfs": "eCryptfs cannot be below an overlay",
+    "vfat": "FAT cannot be below an overlay",
+    "virtiofs": "virtiofs cannot be idmapped",
+}
+_FROM_HUMAN = ("TERM", "COLORTERM", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ", "NO_COLOR")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a session will be."""
+
+    facts: Facts
+    config: Config
+    session: str  # "" is the project's default session
+    worker: str  # the name that the worker has or will most likely have
+    engine: str  # none, firejail, bubblewrap
+    workspace: WorkspaceKind
+    workspace_reason: str  # why it is a clone
+    agent: agent.Agent | None  # None: a command of the human's is run instead
+    endpoint: endpoint.Endpoint | None  # None: nothing, or everything, passes
+    agent_environment: Mapping[str, str]
+    exposed: tuple[Path, ...]
+
+    @property
+    def project(self) -> Path:
+        """The top of the working tree."""
+        return self.facts.repository.top
+
+    @property
+    def network_words(self) -> str:
+        """What the network lets through, in words that are true in this version."""
+        return network_words(self.config.network, self.endpoint)
+
+
+def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, with_agent: bool) -> Plan:
+    """Make the plan; raises UserError when it cannot be carried out on this host."""
+    engine = engine_for(config.mode, config.engine, facts)
+    workspace, reason = _workspace(config, facts)
+    project = facts.repository.top
+    found = agent.find(environ, facts.home, project) if with_agent else None
+    api = endpoint.find(environ, config.provider) if config.network is Network.FILTERED else None
+    variables = (
+        endpoint.variables(environ, config.provider, config.kimi_api_key, config.network)
+        if with_agent
+        else {}
+    )
+    session = config.session or ""
+    return Plan(
+        facts=facts,
+        config=config,
+        session=session,
+        worker=worker_names(str(project), session, os.getuid())[0],
+        engine=engine,
+        workspace=workspace,
+        workspace_reason=reason,
+        agent=found,
+        endpoint=api,
+        agent_environment=variables,
+        exposed=tuple(dict.fromkeys((*(found.exposed if found else ()), *_asked_for(config)))),
+    )
+
+
+def environment(plan: Plan, environ: Mapping[str, str], worker: str, uid: int) -> dict[str, str]:
+    """Return the variables of every command in the box."""
+    from_human = {name: environ[name] for name in _FROM_HUMAN if environ.get(name)}
+    found = plan.agent.path if plan.agent else ()
+    path = dict.fromkeys(str(each) for each in (*found, *agent.system_path()))
+    return {
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        **from_human,
+        "HOME": str(plan.facts.home),
+        "USER": worker,
+        "LOGNAME": worker,
+        "SHELL": "/bin/bash",
+        "PATH": ":".join(path),
+        "XDG_RUNTIME_DIR": f"/run/user/{uid}",
+        "CLSECURE_SESSION": plan.session or "default",
+        # The copied index lists inodes and change times of the human's tree: git must not compare them.
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "core.checkStat",
+        "GIT_CONFIG_VALUE_0": "minimal",
+    }
+
+
+def network_words(network: Network, api: endpoint.Endpoint | None) -> str:
+    """Say what passes; `filtered` has no allow-list yet, `open` is the host's own network."""
+    if network is Network.OPEN:
+        return "open: the host's own network is shared, nothing is filtered"
+    if api is None:
+        return "none: nothing passes"
+    return f"the agent's API only ({api.host}:{api.port})"
+
+
+def _workspace(config: Config, facts: Facts) -> tuple[WorkspaceKind, str]:
+    reason = why_no_overlay(facts)
+    if config.full_clone or config.workspace is WorkspaceKind.CLONE:
+        return WorkspaceKind.CLONE, "asked for"
+    if not reason:
+        return WorkspaceKind.OVERLAY, ""
+    if config.workspace is WorkspaceKind.OVERLAY:
+        raise UserError(
+            f"a copy-on-write workspace is not possible here: {reason}",
+            hint="leave `workspace` at auto: the project is then cloned",
+            code=ExitCode.MISSING,
+        )
+    return WorkspaceKind.CLONE, reason
+
+
+def why_no_overlay(facts: Facts) -> str:
+    """Return why the tree cannot be shown copy-on-write; empty if it can."""
+    if facts.kernel < _OVERLAY_SINCE:
+        return "the kernel is older than 5.19"
+    if facts.filesystem.startswith("fuse"):
+        return "a FUSE file system cannot be idmapped"
+    return _NOT_BELOW.get(facts.filesystem, "")
+
+
+def _asked_for(config: Config) -> tuple[Path, ...]:
+    return tuple(Path(os.path.realpath(path)) for path in config.expose if os.path.exists(path))
+
+
+def refuse_unbuilt(config: Config) -> None:
+    """Refuse what this version does not have, before anything is changed."""
+    if config.mode is Mode.CONTAINER:
+        raise UserError(
+            "container mode is not built yet; nothing was changed",
+            hint="use --mode namespace (the default) or --mode user",
+            code=ExitCode.MISSING,
+        )
+    if config.docker:
+        raise UserError(
+            "docker in a session is not built yet; nothing was changed",
+            hint="leave out --allow-docker, or remove `docker` from your configuration",
+            code=ExitCode.MISSING,
+        )

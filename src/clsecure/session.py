@@ -1,0 +1,193 @@
+"""Opens a session's box according to a plan; everything that was opened closes in one stack."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clsecure import plan as planning
+from clsecure import privileged
+from clsecure.agent import history_directory
+from clsecure.boxed import Box
+from clsecure.choices import WorkspaceKind
+from clsecure.egress import forward
+from clsecure.errors import ExitCode, UserError
+from clsecure.firstrun import home_files
+from clsecure.helper.init import UNSUPPORTED
+from clsecure.helper.protocol import (
+    Find,
+    Found,
+    Noted,
+    Open,
+    Opened,
+    Plant,
+    Remove,
+    Removed,
+    Seed,
+    Session,
+    memory_file,
+)
+from clsecure.homecoming import branch as homebranch
+from clsecure.output import Output
+from clsecure.plan import Plan
+from clsecure.workspace import clone, gitseed, masks
+
+_SEEDS_A_MESSAGE = 100
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A helper that knows the session, before its box is made."""
+
+    plan: Plan
+    helper: privileged.Helper
+    found: Session | None
+    worker: str
+    scan: masks.Scan
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """A session whose box stands."""
+
+    plan: Plan
+    box: Box
+    record: Session
+    hidden: tuple[str, ...]
+    resumed: bool
+    has_history: bool
+
+
+@contextmanager
+def reach(plan: Plan, environ: Mapping[str, str], output: Output) -> Iterator[Opening]:
+    """Start the helper and find the session; raises UserError."""
+    scan = masks.start_scan(plan.facts.repository, plan.config.hide, plan.config.show)
+    helper = privileged.start(environ, may_ask=output.can_ask)
+    try:
+        found, _ = helper.ask(Find(project=str(plan.project), session=plan.session), Found)
+        if found.session and found.session.running:
+            raise UserError(
+                f"this session is running already (worker {found.worker})",
+                hint="use --session NAME for another one beside it",
+                code=ExitCode.BUSY,
+            )
+        yield Opening(plan, helper, found.session, found.worker, scan)
+    finally:
+        scan.stop()
+        helper.close()
+
+
+@contextmanager
+def open_box(opening: Opening, environ: Mapping[str, str], output: Output) -> Iterator[OpenSession]:
+    """Make the box, for a kept session or a fresh one; it ends with the context."""
+    plan, session = opening.plan, opening.found
+    with ExitStack() as stack:
+        hidden = opening.scan.result()
+        if session is not None:
+            plan = replace(plan, workspace=WorkspaceKind(session.workspace))
+            stores = tuple(Path(path) for path in session.objects)
+            opened, listeners = _open(opening, plan, hidden, "resume", stores)
+        else:
+            plan, opened, listeners, copied = _create(opening, hidden)
+        if plan.endpoint and listeners:
+            api = plan.endpoint
+            stack.enter_context(forward.start([forward.Forward(listeners[0], api.host, api.port)]))
+        for listener in listeners:
+            os.close(listener)
+        record = opened.session
+        variables = planning.environment(plan, environ, record.worker, record.uid)
+        box = Box(opening.helper, record, variables)
+        if session is None:
+            homebranch.set_base(plan.facts.repository, record.worker, record.base)
+            if plan.workspace is WorkspaceKind.CLONE:
+                with output.progress("copying the project into the session"):
+                    clone.fill(box, plan.facts.repository, copied, hidden)
+        yield OpenSession(plan, box, record, hidden, session is not None, opened.probe)
+
+
+def remove(opening: Opening) -> None:
+    """Remove the session that was found: user, home, state, and its base in the repository."""
+    opening.helper.ask(Remove(worker=opening.worker), Removed)
+
+
+def without_found(opening: Opening) -> Opening:
+    """Return the opening after the session that was found has been removed."""
+    return replace(opening, found=None)
+
+
+def _create(
+    opening: Opening, hidden: tuple[str, ...]
+) -> tuple[Plan, Opened, list[int], tuple[Path, ...]]:
+    """Make a fresh session; the last of what it returns are the object stores to be copied."""
+    plan, repository = opening.plan, opening.plan.facts.repository
+    seed = gitseed.git_seed(repository)
+    places = (plan.project, plan.facts.cwd)
+    files = home_files(plan.facts.home, places, plan.agent_environment)
+    if plan.workspace is WorkspaceKind.OVERLAY:
+        try:
+            _plant(opening.helper, seed, files)
+            opened, listeners = _open(opening, plan, hidden, "create", seed.objects)
+        except UserError as error:
+            if error.message != UNSUPPORTED or plan.config.workspace is WorkspaceKind.OVERLAY:
+                raise
+            plan = replace(plan, workspace=WorkspaceKind.CLONE, workspace_reason=error.hint)
+        else:
+            return plan, opened, listeners, ()
+    _plant(opening.helper, clone.seed(repository, seed.objects), files)
+    opened, listeners = _open(opening, plan, hidden, "create", ())
+    return plan, opened, listeners, seed.objects
+
+
+def _plant(helper: privileged.Helper, seed: gitseed.GitSeed, home: Mapping[str, bytes]) -> None:
+    items: list[tuple[Seed, bytes | Path]] = [
+        (Seed(area="git", path=file.path, mode=file.mode), file.content) for file in seed.files
+    ]
+    items += [(Seed(area="home", path=path, mode=0o600), body) for path, body in home.items()]
+    for start in range(0, len(items), _SEEDS_A_MESSAGE):
+        part = items[start : start + _SEEDS_A_MESSAGE]
+        contents = tuple(_content(content) for _, content in part)
+        directories = seed.directories if start == 0 else ()
+        request = Plant(seeds=tuple(one for one, _ in part), directories=directories)
+        try:
+            helper.ask(request, Noted, contents)
+        finally:
+            for content in contents:
+                os.close(content)
+
+
+def _content(content: bytes | Path) -> int:
+    if isinstance(content, bytes):
+        return memory_file(content)
+    return os.open(content, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _open(
+    opening: Opening,
+    plan: Plan,
+    hidden: tuple[str, ...],
+    action: str,
+    objects: tuple[Path, ...],
+) -> tuple[Opened, list[int]]:
+    repository, api = plan.facts.repository, plan.endpoint
+    is_clone = plan.workspace is WorkspaceKind.CLONE
+    request = Open(
+        project=str(plan.project),
+        session=plan.session,
+        action=action,
+        mode=plan.config.mode.value,
+        engine=plan.engine,
+        network=plan.config.network.value,
+        workspace=plan.workspace.value,
+        home=str(plan.facts.home),
+        git_dir=str(repository.git_dir),
+        base=opening.found.base if opening.found else str(repository.head.commit),
+        objects=tuple(str(path) for path in objects),
+        exposures=tuple(str(path) for path in plan.exposed),
+        masks=() if is_clone else hidden,
+        listeners=(api.listener,) if api else (),
+        probe=history_directory(plan.facts.cwd),
+    )
+    return opening.helper.ask(request, Opened)
