@@ -1,0 +1,283 @@
+"""The command line: which commands there are, and from words to what was asked for."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from clsecure.commandtable import COMMANDS, Command
+from clsecure.errors import ExitCode, UserError
+from clsecure.options import OPTIONS, Flag, Group, Option
+from clsecure.values import Entry, Layer, Origin, convert
+
+_HELP = ("-h", "--help")
+_VERSION = ("-V", "--version")
+_FORMER = {"--cleanup-all": ("--cleanup", "--all")}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the words ask for: a command, or help on it, or the version."""
+
+    command: Command
+    named: bool  # False: no command was named, so that it is the default one
+    options: dict[str, Entry] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    wants_help: bool = False
+    wants_version: bool = False
+
+
+def parse(words: Sequence[str]) -> Request:
+    """Understand the words after `clsecure`. Raises UserError (USAGE) with the nearest match.
+
+    Options may stand before or after the command. What follows `--` is handed on untouched.
+    """
+    ours, passed = _split(words)
+    parser = _Parser(prog="clsecure", add_help=False, allow_abbrev=False)
+    parser.add_argument(*_HELP, dest="help", action="store_true")
+    parser.add_argument(*_VERSION, dest="version", action="store_true")
+    for command in COMMANDS.values():
+        if command.flags:
+            parser.add_argument(*command.flags, dest="commands", action=_Name, name=command.name)
+    for option in OPTIONS:
+        for flag in option.flags:
+            _add(parser, option, flag, action=_Record, dest="given", option=option)
+    found, rest = parser.parse_known_args(ours, argparse.Namespace(given=[], commands=[]))
+    for word in rest:
+        if word.startswith("-") and word != "-":
+            raise _unknown_option(word)
+    command, named, operands = _command(found.commands, rest)
+    if found.help or found.version:
+        return Request(command, named, wants_help=found.help, wants_version=found.version)
+    options = _entries(found.given, command)
+    return Request(command, named, options, _arguments(command, operands, passed))
+
+
+def help_text(request: Request) -> str:
+    """Return the help page on one command, or on all of them where none was named."""
+    return _page(request.command, request.named).format_help()
+
+
+def full_parser() -> argparse.ArgumentParser:
+    """Return a parser with a sub-parser for each command: what completion is generated from."""
+    parser = _Parser(prog="clsecure", add_help=False, formatter_class=_formatter)
+    _add_general(parser)
+    for command in COMMANDS.values():
+        if command.flags:
+            parser.add_argument(*command.flags, action="store_true", help=command.summary)
+    _add_groups(parser, COMMANDS["run"])
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for command in COMMANDS.values():
+        child = commands.add_parser(command.name, help=command.summary, add_help=False)
+        _add_general(child)
+        _add_groups(child, command)
+        if command.operands:
+            child.add_argument("operand", choices=command.operands, help=command.summary)
+    return parser
+
+
+def _page(command: Command, named: bool) -> argparse.ArgumentParser:
+    intro = command.description if named else COMMANDS["run"].description
+    examples = command.examples if named else _OVERVIEW_EXAMPLES
+    parser = _Parser(
+        prog="clsecure",
+        usage=command.usage if named else "clsecure [COMMAND] [OPTIONS] [-- ARGS…]",
+        description=intro,
+        epilog=_examples(examples) + ("" if named else _MORE),
+        add_help=False,
+        formatter_class=_formatter,
+    )
+    if not named:
+        commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="clsecure")
+        for each in COMMANDS.values():
+            commands.add_parser(each.name, help=each.summary, add_help=False)
+    _add_groups(parser, command)
+    _add_general(parser.add_argument_group("general"))
+    return parser
+
+
+_OVERVIEW_EXAMPLES = (
+    ("clsecure", "the agent, in this repository"),
+    ('clsecure -- -p "fix the failing test"', "words after -- go to the agent"),
+    ("clsecure -s login", "a second session beside the first"),
+    ("clsecure import", "bring kept work home as a branch"),
+)
+_MORE = "\n\n`clsecure COMMAND --help` says more. Settings: `clsecure config`, man clsecure."
+
+
+def _examples(examples: Sequence[tuple[str, str]]) -> str:
+    width = max(len(line) for line, _ in examples)
+    return "examples:\n" + "\n".join(f"  {line:<{width}}   {why}" for line, why in examples)
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    import shutil  # noqa: PLC0415 - only where help is printed
+
+    columns = min(shutil.get_terminal_size().columns, 100)
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=columns)
+
+
+def _add_general(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(*_HELP, action="help", help="show this help")
+    parser.add_argument(*_VERSION, action="version", version="", help="show the version")
+
+
+def _add_groups(parser: argparse.ArgumentParser, command: Command) -> None:
+    for heading in Group:
+        options = [
+            option
+            for option in OPTIONS
+            if option.group is heading and option.flags and command.name in option.commands
+        ]
+        if options:
+            group = parser.add_argument_group(heading)
+            for option in options:
+                for flag in option.flags:
+                    action = "store" if flag.constant is None else "store_true"
+                    _add(group, option, flag, action=action, help=flag.help)
+
+
+def _add(parser: argparse._ActionsContainer, option: Option, flag: Flag, **settings: Any) -> None:
+    if settings["action"] == "store":
+        settings["metavar"] = flag.metavar or None
+        settings["choices"] = tuple(option.choices) if option.choices else None
+    elif settings["action"] is _Record:
+        settings["nargs"] = None if flag.constant is None else 0
+        settings["const"] = flag.constant
+    parser.add_argument(*flag.words, **settings)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        missing = re.fullmatch(r"argument (\S+): expected one argument", message)
+        if missing:
+            flag = missing[1].rpartition("/")[2]
+            raise UserError(f"{flag} needs a value", hint=_SEE_HELP, code=ExitCode.USAGE)
+        superfluous = re.fullmatch(r"argument (\S+): ignored explicit argument (.*)", message)
+        if superfluous:
+            flag = superfluous[1].rpartition("/")[2]
+            raise UserError(f"{flag} takes no value", hint=_SEE_HELP, code=ExitCode.USAGE)
+        raise UserError(message, hint=_SEE_HELP, code=ExitCode.USAGE)
+
+
+class _Record(argparse.Action):
+    """Notes the option, the flag as it was written, and the value."""
+
+    def __init__(self, *, option: Option, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.option = option
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's interface
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        origin = Origin(Layer.COMMAND_LINE, option_string or "")
+        if self.nargs == 0:
+            namespace.given.append(Entry(self.option.name, self.const, origin))
+        else:
+            namespace.given.append(convert(self.option, values, origin))
+
+
+class _Name(argparse.Action):
+    """Notes the command that a flag of old stands for."""
+
+    def __init__(self, *, name: str, **settings: Any) -> None:
+        super().__init__(nargs=0, **settings)
+        self.name = name
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's interface
+        namespace: argparse.Namespace,
+        values: Any,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        namespace.commands.append((self.name, option_string))
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
+    words = list(words)
+    passed: tuple[str, ...] | None = None
+    if "--" in words:
+        at = words.index("--")
+        words, passed = words[:at], tuple(words[at + 1 :])
+    return [each for word in words for each in _FORMER.get(word, (word,))], passed
+
+
+def _command(
+    by_flag: list[tuple[str, str]], rest: list[str]
+) -> tuple[Command, bool, tuple[str, ...]]:
+    names = dict(by_flag)
+    if len(names) > 1:
+        flags = " and ".join(names.values())
+        raise _usage(f"{flags} cannot go together", "give one of them")
+    if names:
+        return COMMANDS[next(iter(names))], True, tuple(rest)
+    if not rest:
+        return COMMANDS["run"], False, ()
+    name, *operands = rest
+    if name not in COMMANDS:
+        raise _usage(f"there is no command {name}", _nearest(name, list(COMMANDS)))
+    return COMMANDS[name], True, tuple(operands)
+
+
+def _arguments(
+    command: Command, operands: tuple[str, ...], passed: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    if command.passes:
+        if operands:
+            call = " ".join(("clsecure", command.name, "--", *operands))
+            raise _usage(f"{command.passes} stands behind --", call)
+        if command.name == "exec" and not passed:
+            raise _usage("exec needs a command", "clsecure exec -- make test")
+        return passed or ()
+    if passed is not None or len(operands) > (1 if command.operands else 0):
+        extra = (*operands, *(passed or ()))[-1:]
+        raise _usage(f"{command.name} does not take {' '.join(extra) or '--'}", command.usage)
+    if operands and operands[0] not in command.operands:
+        allowed = ", ".join(command.operands)
+        raise _usage(f"{command.name} does not take {operands[0]}", f"it takes: {allowed}")
+    if command.needs_operand and not operands:
+        raise _usage(f"{command.name} needs one of: {', '.join(command.operands)}", command.usage)
+    return operands
+
+
+def _entries(given: list[Entry], command: Command) -> dict[str, Entry]:
+    by_name = {option.name: option for option in OPTIONS}
+    entries: dict[str, Entry] = {}
+    for entry in given:
+        if command.name not in by_name[entry.name].commands:
+            hint = f"clsecure {command.name} --help"
+            raise _usage(f"{entry.origin.where} does not go with {command.name}", hint)
+        earlier = entries.get(entry.name)
+        if earlier and isinstance(earlier.value, tuple) and isinstance(entry.value, tuple):
+            entry = Entry(entry.name, earlier.value + entry.value, entry.origin)
+        entries[entry.name] = entry
+    return entries
+
+
+def _unknown_option(word: str) -> UserError:
+    flag = word.partition("=")[0]
+    flags = [each for option in OPTIONS for way in option.flags for each in way.words]
+    flags += [each for command in COMMANDS.values() for each in command.flags]
+    return _usage(f"unknown option {flag}", _nearest(flag, flags))
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    import difflib  # noqa: PLC0415 - only for a word that is not known
+
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else _SEE_HELP
+
+
+_SEE_HELP = "clsecure --help shows what there is; words for the agent go behind --"
+
+
+def _usage(message: str, hint: str) -> UserError:
+    return UserError(message, hint=hint, code=ExitCode.USAGE)
