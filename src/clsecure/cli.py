@@ -51,7 +51,7 @@ def guarded(action: Callable[[], int]) -> int:
 
 
 def _dispatch(words: tuple[str, ...]) -> int:
-    from clsecure import commandline  # noqa: PLC0415 - argparse, not needed for --version
+    from clsecure import commandline  # argparse, not needed for --version
 
     request = commandline.parse(words)
     if request.wants_help:
@@ -61,7 +61,7 @@ def _dispatch(words: tuple[str, ...]) -> int:
         sys.stdout.write(f"clsecure {__version__}\n")
         return ExitCode.OK
 
-    from clsecure.invocation import Invocation  # noqa: PLC0415 - not needed for help
+    from clsecure.invocation import Invocation  # not needed for help
 
     switched_on = {name for name, entry in request.options.items() if entry.value is True}
     output = Output(no_input="no_input" in switched_on, yes="yes" in switched_on)
@@ -85,11 +85,11 @@ def _current_directory() -> Path:
 
 
 def _internal(error: Exception) -> tuple[str, str]:
-    import time  # noqa: PLC0415 - only after a defect
-    import traceback  # noqa: PLC0415
+    import time  # only after a defect
+    import traceback
 
-    from clsecure.paths import state_directory  # noqa: PLC0415
-    from clsecure.store import Store  # noqa: PLC0415
+    from clsecure.paths import state_directory
+    from clsecure.store import Store
 
     said = " ".join(str(error).split())
     message = f"internal error: {type(error).__name__}{': ' if said else ''}{said[:300]}"
@@ -104,6 +104,6 @@ def _internal(error: Exception) -> tuple[str, str]:
 
 def _trace() -> None:
     if os.environ.get("CLSECURE_DEBUG") == "1":
-        import traceback  # noqa: PLC0415 - only when asked for
+        import traceback  # only when asked for
 
-        Output().say_error_details(traceback.format_exc())
+        Output().details(traceback.format_exc())

@@ -6,11 +6,12 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from clsecure.commandtable import COMMANDS, Command
+from clsecure.declaration import Flag, Group, Option
 from clsecure.errors import ExitCode, UserError
-from clsecure.options import OPTIONS, Flag, Group, Option
+from clsecure.options import BY_NAME, OPTIONS
 from clsecure.values import Entry, Layer, Origin, convert
 
 _HELP = ("-h", "--help")
@@ -44,7 +45,7 @@ def parse(words: Sequence[str]) -> Request:
             parser.add_argument(*command.flags, dest="commands", action=_Name, name=command.name)
     for option in OPTIONS:
         for flag in option.flags:
-            _add(parser, option, flag, action=_Record, dest="given", option=option)
+            parser.add_argument(*flag.words, dest="given", action=_Record, option=option, flag=flag)
     found, rest = parser.parse_known_args(ours, argparse.Namespace(given=[], commands=[]))
     for word in rest:
         if word.startswith("-") and word != "-":
@@ -114,7 +115,7 @@ def _examples(examples: Sequence[tuple[str, str]]) -> str:
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
-    import shutil  # noqa: PLC0415 - only where help is printed
+    import shutil  # only where help is printed
 
     columns = min(shutil.get_terminal_size().columns, 100)
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=columns)
@@ -136,18 +137,15 @@ def _add_groups(parser: argparse.ArgumentParser, command: Command) -> None:
             group = parser.add_argument_group(heading)
             for option in options:
                 for flag in option.flags:
-                    action = "store" if flag.constant is None else "store_true"
-                    _add(group, option, flag, action=action, help=flag.help)
+                    _add_documented(group, option, flag)
 
 
-def _add(parser: argparse._ActionsContainer, option: Option, flag: Flag, **settings: Any) -> None:
-    if settings["action"] == "store":
-        settings["metavar"] = flag.metavar or None
-        settings["choices"] = tuple(option.choices) if option.choices else None
-    elif settings["action"] is _Record:
-        settings["nargs"] = None if flag.constant is None else 0
-        settings["const"] = flag.constant
-    parser.add_argument(*flag.words, **settings)
+def _add_documented(parser: argparse._ActionsContainer, option: Option, flag: Flag) -> None:
+    if flag.constant is not None:
+        parser.add_argument(*flag.words, action="store_true", help=flag.help)
+        return
+    choices = tuple(option.choices) if option.choices else None
+    parser.add_argument(*flag.words, metavar=flag.metavar or None, choices=choices, help=flag.help)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -166,36 +164,39 @@ class _Parser(argparse.ArgumentParser):
 class _Record(argparse.Action):
     """Notes the option, the flag as it was written, and the value."""
 
-    def __init__(self, *, option: Option, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(
+        self, option_strings: Sequence[str], dest: str, *, option: Option, flag: Flag
+    ) -> None:
+        super().__init__(option_strings, dest, nargs=None if flag.constant is None else 0)
         self.option = option
+        self.flag = flag
 
     def __call__(
         self,
         parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's interface
         namespace: argparse.Namespace,
-        values: Any,
+        values: str | Sequence[str] | None,
         option_string: str | None = None,
     ) -> None:
         origin = Origin(Layer.COMMAND_LINE, option_string or "")
-        if self.nargs == 0:
-            namespace.given.append(Entry(self.option.name, self.const, origin))
+        if self.flag.constant is None:
+            namespace.given.append(convert(self.option, str(values), origin))
         else:
-            namespace.given.append(convert(self.option, values, origin))
+            namespace.given.append(Entry(self.option.name, self.flag.constant, origin))
 
 
 class _Name(argparse.Action):
     """Notes the command that a flag of old stands for."""
 
-    def __init__(self, *, name: str, **settings: Any) -> None:
-        super().__init__(nargs=0, **settings)
+    def __init__(self, option_strings: Sequence[str], dest: str, *, name: str) -> None:
+        super().__init__(option_strings, dest, nargs=0)
         self.name = name
 
     def __call__(
         self,
         parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's interface
         namespace: argparse.Namespace,
-        values: Any,  # noqa: ARG002
+        values: str | Sequence[str] | None,  # noqa: ARG002
         option_string: str | None = None,
     ) -> None:
         namespace.commands.append((self.name, option_string))
@@ -249,16 +250,17 @@ def _arguments(
 
 
 def _entries(given: list[Entry], command: Command) -> dict[str, Entry]:
-    by_name = {option.name: option for option in OPTIONS}
     entries: dict[str, Entry] = {}
     for entry in given:
-        if command.name not in by_name[entry.name].commands:
+        if command.name not in BY_NAME[entry.name].commands:
             hint = f"clsecure {command.name} --help"
             raise _usage(f"{entry.origin.where} does not go with {command.name}", hint)
         earlier = entries.get(entry.name)
         if earlier and isinstance(earlier.value, tuple) and isinstance(entry.value, tuple):
-            entry = Entry(entry.name, earlier.value + entry.value, entry.origin)
-        entries[entry.name] = entry
+            both = earlier.value + entry.value
+            entries[entry.name] = Entry(entry.name, both, entry.origin)
+        else:
+            entries[entry.name] = entry
     return entries
 
 
@@ -270,7 +272,7 @@ def _unknown_option(word: str) -> UserError:
 
 
 def _nearest(word: str, known: list[str]) -> str:
-    import difflib  # noqa: PLC0415 - only for a word that is not known
+    import difflib  # only for a word that is not known
 
     close = difflib.get_close_matches(word, known, n=1)
     return f"did you mean {close[0]}?" if close else _SEE_HELP

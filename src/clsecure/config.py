@@ -20,8 +20,9 @@ from clsecure.choices import (
     Start,
     WorkspaceKind,
 )
+from clsecure.declaration import Kind, Option
 from clsecure.errors import ExitCode, UserError
-from clsecure.options import BY_KEY, BY_NAME, OPTIONS, Kind, Option
+from clsecure.options import BY_KEY, BY_NAME, OPTIONS
 from clsecure.values import Entry, Layer, Origin, convert
 
 _WARNINGS_SHOWN = 5  # of one file; a repository must not fill the screen
@@ -139,10 +140,8 @@ def _drop_lowered_mode(found: list[Entry]) -> tuple[str, ...]:
     found[:] = [entry for entry in found if lowered_mode([entry]) is None]
     if found[-1].origin.layer > Layer.PROJECT:  # the human decided anyway
         return ()
-    return (
-        f"{lowered.origin}: mode {lowered.value} is weaker than {found[-1].value} and is not used; "
-        "`clsecure config trust` allows it",
-    )
+    what = f"mode {lowered.value} is weaker than {found[-1].value} and is not used"
+    return (f"{lowered.origin}: {what}; `clsecure config trust` allows it",)
 
 
 def _default(option: Option) -> Entry:
@@ -185,7 +184,7 @@ def _unquote(value: str) -> str:
 
 
 def _nearest(key: str) -> str:
-    import difflib  # noqa: PLC0415 - only where a key is not known
+    import difflib  # only where a key is not known
 
     close = difflib.get_close_matches(key.lower()[:60], BY_KEY, n=1)
     return f" (did you mean {close[0]}?)" if close else ""

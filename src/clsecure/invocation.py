@@ -38,7 +38,7 @@ class Invocation:
 
         Raises UserError for a bad value or file.
         """
-        from clsecure.configfiles import load  # noqa: PLC0415 - not every command needs settings
+        from clsecure.configfiles import load  # not every command needs settings
 
         config = load(top, self.environ, self.options.values())
         for warning in config.warnings:

@@ -6,70 +6,16 @@ table, so that none of them can say something else than the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum, StrEnum
-
-
-class Kind(Enum):
-    """The types of option; `values.convert` makes a value of text."""
-
-    BOOLEAN = "true or false"
-    CHOICE = "one of"
-    INTEGER = "whole number"
-    TEXT = "text"
-    LIST = "comma-separated list"
-    SECRET = "secret text"
-
-
-class Group(StrEnum):
-    """Under which heading the help shows an option; in this order."""
-
-    BOX = "the box"
-    REACH = "what the agent reaches"
-    SESSION = "the session"
-    SETUP = "before the agent starts"
-    END = "when the agent ends"
-    SCRIPTS = "for scripts"
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One way to give an option on the command line.
-
-    `constant` is the value that the flag stands for; None means that an argument follows, shown
-    as `metavar`.
-    """
-
-    words: tuple[str, ...]
-    help: str
-    constant: Value = None
-    metavar: str = ""
-
-
-@dataclass(frozen=True)
-class Option:
-    """One setting. `key` is its name in configuration files, empty where they cannot set it."""
-
-    name: str
-    kind: Kind
-    group: Group
-    flags: tuple[Flag, ...]
-    commands: frozenset[str]
-    default: Value = None
-    key: str = ""
-    aliases: tuple[str, ...] = ()
-    variable: str = ""
-    project: bool = False
-    choices: type[StrEnum] | None = None
-    booleans: tuple[str, str] | None = None  # what true and false mean where choices have levels
-    bounds: tuple[int, int] | None = None
-    meaning: str = ""
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """All names that configuration files may use, the preferred one first."""
-        return (self.key, *self.aliases) if self.key else ()
-
+from clsecure.choices import (
+    Engine,
+    Mode,
+    Network,
+    OnExit,
+    Provider,
+    Start,
+    WorkspaceKind,
+)
+from clsecure.declaration import Flag, Group, Kind, Option
 
 STARTING = frozenset({"run", "shell", "exec"})
 SHOWING = frozenset({"info", "config"})
@@ -131,7 +77,9 @@ OPTIONS: tuple[Option, ...] = (
         name="full_clone",
         kind=Kind.BOOLEAN,
         group=Group.BOX,
-        flags=(Flag(("--full-clone",), "accepted; the full history is always there", True),),
+        flags=(
+            Flag(("--full-clone",), "accepted; the full history is always there", constant=True),
+        ),
         commands=SETTINGS,
         default=False,
     ),
@@ -141,8 +89,10 @@ OPTIONS: tuple[Option, ...] = (
         group=Group.REACH,
         flags=(
             Flag(("--network",), "what passes; filtered (default): the agent's API only"),
-            Flag(("--allow-network",), "open: share the host's own network", Network.OPEN),
-            Flag(("--no-network",), "none: nothing passes, not even the API", Network.NONE),
+            Flag(("--allow-network",), "open: share the host's own network", constant=Network.OPEN),
+            Flag(
+                ("--no-network",), "none: nothing passes, not even the API", constant=Network.NONE
+            ),
         ),
         commands=BUILDING,
         default=Network.FILTERED,
@@ -159,8 +109,8 @@ OPTIONS: tuple[Option, ...] = (
         kind=Kind.BOOLEAN,
         group=Group.REACH,
         flags=(
-            Flag(("--allow-docker",), "containers for the agent; not built yet", True),
-            Flag(("--no-docker",), "no containers for the agent (default)", False),
+            Flag(("--allow-docker",), "containers for the agent; not built yet", constant=True),
+            Flag(("--no-docker",), "no containers for the agent (default)", constant=False),
         ),
         commands=SETTINGS,
         default=False,
@@ -245,8 +195,12 @@ OPTIONS: tuple[Option, ...] = (
         kind=Kind.CHOICE,
         group=Group.SESSION,
         flags=(
-            Flag(("--resume",), "go on with kept work without asking", Start.RESUME),
-            Flag(("--fresh",), "start anew without asking; kept work is discarded", Start.FRESH),
+            Flag(("--resume",), "go on with kept work without asking", constant=Start.RESUME),
+            Flag(
+                ("--fresh",),
+                "start anew without asking; kept work is discarded",
+                constant=Start.FRESH,
+            ),
         ),
         commands=STARTING,
         default=Start.ASK,
@@ -256,7 +210,11 @@ OPTIONS: tuple[Option, ...] = (
         name="dry_run",
         kind=Kind.BOOLEAN,
         group=Group.SESSION,
-        flags=(Flag(("--dry-run",), "print what would be built and run; change nothing", True),),
+        flags=(
+            Flag(
+                ("--dry-run",), "print what would be built and run; change nothing", constant=True
+            ),
+        ),
         commands=STARTING,
         default=False,
     ),
@@ -264,7 +222,9 @@ OPTIONS: tuple[Option, ...] = (
         name="install_dependencies",
         kind=Kind.BOOLEAN,
         group=Group.SETUP,
-        flags=(Flag(("--install-deps",), "run npm install and pip install in the box", True),),
+        flags=(
+            Flag(("--install-deps",), "run npm install and pip install in the box", constant=True),
+        ),
         commands=SETTINGS,
         default=False,
         key="install_dependencies",
@@ -285,7 +245,7 @@ OPTIONS: tuple[Option, ...] = (
         name="skip_setup",
         kind=Kind.BOOLEAN,
         group=Group.SETUP,
-        flags=(Flag(("--skip-setup",), "do not run the setup script", True),),
+        flags=(Flag(("--skip-setup",), "do not run the setup script", constant=True),),
         commands=SETTINGS,
         default=False,
     ),
@@ -323,7 +283,7 @@ OPTIONS: tuple[Option, ...] = (
         name="all_workers",
         kind=Kind.BOOLEAN,
         group=Group.END,
-        flags=(Flag(("--all",), "the workers of all your projects", True),),
+        flags=(Flag(("--all",), "the workers of all your projects", constant=True),),
         commands=frozenset({"cleanup"}),
         default=False,
     ),
@@ -331,7 +291,7 @@ OPTIONS: tuple[Option, ...] = (
         name="remove",
         kind=Kind.BOOLEAN,
         group=Group.SCRIPTS,
-        flags=(Flag(("--remove",), "undo what `clsecure setup` installed", True),),
+        flags=(Flag(("--remove",), "undo what `clsecure setup` installed", constant=True),),
         commands=frozenset({"setup"}),
         default=False,
     ),
@@ -339,7 +299,7 @@ OPTIONS: tuple[Option, ...] = (
         name="no_input",
         kind=Kind.BOOLEAN,
         group=Group.SCRIPTS,
-        flags=(Flag(("--no-input",), "never ask; fail where an answer is needed", True),),
+        flags=(Flag(("--no-input",), "never ask; fail where an answer is needed", constant=True),),
         commands=EVERYWHERE,
         default=False,
     ),
@@ -347,7 +307,7 @@ OPTIONS: tuple[Option, ...] = (
         name="yes",
         kind=Kind.BOOLEAN,
         group=Group.SCRIPTS,
-        flags=(Flag(("-y", "--yes"), "answer yes, and take what is suggested", True),),
+        flags=(Flag(("-y", "--yes"), "answer yes, and take what is suggested", constant=True),),
         commands=EVERYWHERE,
         default=False,
     ),
@@ -355,7 +315,7 @@ OPTIONS: tuple[Option, ...] = (
         name="json",
         kind=Kind.BOOLEAN,
         group=Group.SCRIPTS,
-        flags=(Flag(("--json",), "print one JSON document", True),),
+        flags=(Flag(("--json",), "print one JSON document", constant=True),),
         commands=SHOWING | {"list", "show", "diff", "import", "doctor"},
         default=False,
     ),

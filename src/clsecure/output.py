@@ -13,13 +13,15 @@ from typing import TextIO
 from clsecure.errors import ExitCode, UserError
 
 _KEPT = {"\n", "\t"}
+_UNDECODED = range(0xDC80, 0xDD00)  # bytes that are not UTF-8, kept by surrogateescape
 
 
 def escape(text: str | bytes, *, multiline: bool = False) -> str:
     r"""Make text from a worker, a repository or the network safe to print.
 
     Control characters (C0, DEL, C1), bidirectional and other format characters, surrogates and
-    unassigned code points become `\xNN`, `\uNNNN` or `\UNNNNNNNN`. With `multiline`, newline and tab stay.
+    unassigned code points become `\xNN`, `\uNNNN` or `\UNNNNNNNN`. With `multiline`, newline and
+    tab stay.
     """
     source = os.fsdecode(text) if isinstance(text, bytes) else text
     if source.isascii() and source.isprintable():
@@ -39,11 +41,12 @@ def _is_printable(character: str) -> bool:
 
 def _code(character: str) -> str:
     number = ord(character)
-    if 0xDC80 <= number <= 0xDCFF:  # a byte that is not UTF-8, kept by surrogateescape
-        return f"\\x{number - 0xDC00:02x}"
-    if number <= 0xFF:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+    if number in _UNDECODED:
+        number -= _UNDECODED.start - 0x80
+    for form, width in (("x", 2), ("u", 4)):
+        if number < 16**width:
+            return f"\\{form}{number:0{width}x}"
+    return f"\\U{number:08x}"
 
 
 class Style(StrEnum):
@@ -58,10 +61,10 @@ class Style(StrEnum):
 
 
 class Output:
-    """Everything that clsecure tells the person and asks them.
+    r"""Everything that clsecure tells the person and asks them.
 
     Results go to stdout; questions, notes, warnings and errors to stderr. All text given here is
-    escaped: colour is asked for with `style`, and a newline in the text is shown as `\\x0a`
+    escaped: colour is asked for with `style`, and a newline in the text is shown as `\x0a`
     unless `multiline`. `yes` answers confirmations with yes and questions with what is suggested.
     """
 
@@ -105,9 +108,13 @@ class Output:
                 self.stderr, f"{self._styled(self.stderr, 'hint:', Style.DIM)} {escape(hint)}"
             )
 
+    def details(self, text: str) -> None:
+        """Print lines that help to find a defect, such as a traceback."""
+        self._write(self.stderr, escape(text, multiline=True))
+
     def json(self, document: object) -> None:
         """Print one JSON document; all that is not ASCII is escaped in it."""
-        import json  # noqa: PLC0415 - 4 ms, and only scripts ask for it
+        import json  # 4 ms, and only scripts ask for it
 
         self._write(self.stdout, json.dumps(document, indent=2))
 
@@ -115,7 +122,7 @@ class Output:
         """Print rows under headers, in columns."""
         cells = [[escape(cell) for cell in row] for row in rows]
         if is_terminal(self.stdout):
-            from clsecure import tables  # noqa: PLC0415 - rich takes 40 ms
+            from clsecure import tables  # rich takes 40 ms
 
             tables.draw(self.stdout, headers, cells, plain=self._plain)
             return
@@ -161,7 +168,7 @@ class Output:
         """Show `text` with a spinner while the body runs: after a second, on a terminal only."""
         if not is_terminal(self.stderr):
             return nullcontext()
-        from clsecure.spinner import spinning  # noqa: PLC0415 - threading, only at a terminal
+        from clsecure.spinner import spinning  # threading, only at a terminal
 
         return spinning(self.stderr, escape(text))
 

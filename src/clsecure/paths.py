@@ -17,7 +17,7 @@ def home(environ: Mapping[str, str]) -> Path:
     named = environ.get("HOME", "")
     if os.path.isabs(named):
         return Path(named)
-    import pwd  # noqa: PLC0415 - a rare path
+    import pwd  # a rare path
 
     return Path(pwd.getpwuid(os.getuid()).pw_dir)
 

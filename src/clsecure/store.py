@@ -85,7 +85,7 @@ class Store:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        import fcntl  # noqa: PLC0415 - only where something is written
+        import fcntl  # only where something is written
 
         self._make_directory()
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -115,6 +115,6 @@ _LOG_LIMIT = 1 << 20  # bytes
 
 
 def _digest(content: bytes) -> str:
-    import hashlib  # noqa: PLC0415 - 3 ms, and rarely needed
+    import hashlib  # 3 ms, and rarely needed
 
     return hashlib.sha256(content).hexdigest()

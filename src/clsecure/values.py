@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from clsecure.choices import Secret, Value
+from clsecure.declaration import Kind, Option
 from clsecure.errors import ExitCode, UserError
-from clsecure.options import Kind, Option
 
 _TRUE = frozenset({"true", "yes", "1"})
 _FALSE = frozenset({"false", "no", "0"})
