@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 
 from clsecure import __version__
 from clsecure.errors import ExitCode, UserError
@@ -61,7 +60,9 @@ def _dispatch(words: tuple[str, ...]) -> int:
         sys.stdout.write(f"clsecure {__version__}\n")
         return ExitCode.OK
 
-    from clsecure.invocation import Invocation  # not needed for help
+    from pathlib import Path
+
+    from clsecure.invocation import Invocation  # dataclasses and pathlib, not needed for help
 
     switched_on = {name for name, entry in request.options.items() if entry.value is True}
     output = Output(no_input="no_input" in switched_on, yes="yes" in switched_on)
@@ -71,15 +72,15 @@ def _dispatch(words: tuple[str, ...]) -> int:
         arguments=request.arguments,
         output=output,
         environ=os.environ,
-        cwd=_current_directory(),
+        cwd=Path(_current_directory()),
     )
     code: int = import_module(request.command.module).run(invocation)
     return code
 
 
-def _current_directory() -> Path:
+def _current_directory() -> str:
     try:
-        return Path.cwd()
+        return os.getcwd()
     except OSError as error:
         raise UserError("the current directory is gone", hint="cd to one that exists") from error
 

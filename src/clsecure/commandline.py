@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple, NoReturn
 
 from clsecure.commandtable import COMMANDS, Command
 from clsecure.declaration import Flag, Group, Option
@@ -16,16 +17,16 @@ from clsecure.values import Entry, Layer, Origin, convert
 
 _HELP = ("-h", "--help")
 _VERSION = ("-V", "--version")
+_HELP_COLUMN = 26
 _FORMER = {"--cleanup-all": ("--cleanup", "--all")}
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What the words ask for: a command, or help on it, or the version."""
 
     command: Command
     named: bool  # False: no command was named, so that it is the default one
-    options: dict[str, Entry] = field(default_factory=dict)
+    options: Mapping[str, Entry] = MappingProxyType({})
     arguments: tuple[str, ...] = ()
     wants_help: bool = False
     wants_version: bool = False
@@ -62,6 +63,14 @@ def help_text(request: Request) -> str:
     return _page(request.command, request.named).format_help()
 
 
+def flag_help(option: Option, flag: Flag) -> str:
+    """Return the help on a flag, with the values that its argument can have."""
+    if flag.constant is not None or option.choices is None:
+        return flag.help
+    values = (f"{each} (default)" if each == option.default else each for each in option.choices)
+    return f"{flag.help}: {', '.join(values)}"
+
+
 def full_parser() -> argparse.ArgumentParser:
     """Return a parser with a sub-parser for each command: what completion is generated from."""
     parser = _Parser(prog="clsecure", add_help=False, formatter_class=_formatter)
@@ -81,20 +90,16 @@ def full_parser() -> argparse.ArgumentParser:
 
 
 def _page(command: Command, named: bool) -> argparse.ArgumentParser:
-    intro = command.description if named else COMMANDS["run"].description
     examples = command.examples if named else _OVERVIEW_EXAMPLES
+    others = f"\n\nalso: clsecure {', '.join(command.flags)}" if command.flags and named else ""
     parser = _Parser(
         prog="clsecure",
         usage=command.usage if named else "clsecure [COMMAND] [OPTIONS] [-- ARGS…]",
-        description=intro,
+        description=command.description + (others if named else _overview()),
         epilog=_examples(examples) + ("" if named else _MORE),
         add_help=False,
         formatter_class=_formatter,
     )
-    if not named:
-        commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="clsecure")
-        for each in COMMANDS.values():
-            commands.add_parser(each.name, help=each.summary, add_help=False)
     _add_groups(parser, command)
     _add_general(parser.add_argument_group("general"))
     return parser
@@ -109,16 +114,32 @@ _OVERVIEW_EXAMPLES = (
 _MORE = "\n\n`clsecure COMMAND --help` says more. Settings: `clsecure config`, man clsecure."
 
 
+def _overview() -> str:
+    width = _HELP_COLUMN - 4
+    lines = (f"  {each.name:<{width}}  {each.summary}" for each in COMMANDS.values())
+    return "\n\ncommands:\n" + "\n".join(lines)
+
+
 def _examples(examples: Sequence[tuple[str, str]]) -> str:
     width = max(len(line) for line, _ in examples)
     return "examples:\n" + "\n".join(f"  {line:<{width}}   {why}" for line, why in examples)
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
-    import shutil  # only where help is printed
+    return argparse.RawDescriptionHelpFormatter(
+        prog, max_help_position=_HELP_COLUMN, width=min(_terminal_width(), 100)
+    )
 
-    columns = min(shutil.get_terminal_size().columns, 100)
-    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=columns)
+
+def _terminal_width() -> int:
+    # As shutil.get_terminal_size does, whose import takes 3 ms.
+    named = os.environ.get("COLUMNS", "")
+    if named.isdecimal() and int(named) > _HELP_COLUMN:
+        return int(named)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
 
 
 def _add_general(parser: argparse._ActionsContainer) -> None:
@@ -145,7 +166,8 @@ def _add_documented(parser: argparse._ActionsContainer, option: Option, flag: Fl
         parser.add_argument(*flag.words, action="store_true", help=flag.help)
         return
     choices = tuple(option.choices) if option.choices else None
-    parser.add_argument(*flag.words, metavar=flag.metavar or None, choices=choices, help=flag.help)
+    metavar = flag.metavar or flag.words[-1].lstrip("-").replace("-", "_").upper()
+    parser.add_argument(*flag.words, metavar=metavar, choices=choices, help=flag_help(option, flag))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -215,6 +237,11 @@ def _command(
     by_flag: list[tuple[str, str]], rest: list[str]
 ) -> tuple[Command, bool, tuple[str, ...]]:
     names = dict(by_flag)
+    if len(names) == 1 and rest and rest[0] in COMMANDS:
+        (name, flag), *_ = names.items()
+        if rest[0] != name:
+            raise _usage(f"{flag} and {rest[0]} cannot go together", "give one of them")
+        rest = rest[1:]
     if len(names) > 1:
         flags = " and ".join(names.values())
         raise _usage(f"{flags} cannot go together", "give one of them")
@@ -234,7 +261,8 @@ def _arguments(
     if command.passes:
         if operands:
             call = " ".join(("clsecure", command.name, "--", *operands))
-            raise _usage(f"{command.passes} stands behind --", call)
+            whose = "the command" if command.name == "exec" else "words for the agent"
+            raise _usage(f"{whose} must stand behind --", call)
         if command.name == "exec" and not passed:
             raise _usage("exec needs a command", "clsecure exec -- make test")
         return passed or ()
@@ -253,7 +281,7 @@ def _entries(given: list[Entry], command: Command) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for entry in given:
         if command.name not in BY_NAME[entry.name].commands:
-            hint = f"clsecure {command.name} --help"
+            hint = f"`clsecure {command.name} --help` shows what does"
             raise _usage(f"{entry.origin.where} does not go with {command.name}", hint)
         earlier = entries.get(entry.name)
         if earlier and isinstance(earlier.value, tuple) and isinstance(entry.value, tuple):
@@ -274,11 +302,12 @@ def _unknown_option(word: str) -> UserError:
 def _nearest(word: str, known: list[str]) -> str:
     import difflib  # only for a word that is not known
 
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else _SEE_HELP
+    bare = {each.lstrip("-"): each for each in known}  # the dashes alone are no likeness
+    close = difflib.get_close_matches(word.lstrip("-"), bare, n=1)
+    return f"did you mean {bare[close[0]]}?" if close else _SEE_HELP
 
 
-_SEE_HELP = "clsecure --help shows what there is; words for the agent go behind --"
+_SEE_HELP = "`clsecure --help` shows what there is; words for the agent go behind --"
 
 
 def _usage(message: str, hint: str) -> UserError:

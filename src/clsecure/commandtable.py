@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """One command.
 
     `passes` names the words behind `--` that it hands on; `operands` are the words that it takes
@@ -114,6 +113,7 @@ _ALL = (
         (
             ("clsecure cleanup", "the worker of this project"),
             ("clsecure cleanup --all", "the workers of all your projects"),
+            ("clsecure --cleanup-all", "the same, as it was once called"),
         ),
         flags=("--cleanup",),
     ),

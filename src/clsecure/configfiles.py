@@ -106,7 +106,9 @@ def _environment(environ: Mapping[str, str], given: set[str]) -> tuple[Entry, ..
 def _with_absolute_paths(entry: Entry, environ: Mapping[str, str]) -> Entry:
     if entry.name != "expose" or not isinstance(entry.value, tuple):
         return entry
-    return replace(entry, value=tuple(_absolute(p, entry.origin, environ) for p in entry.value))
+    return entry._replace(
+        value=tuple(_absolute(path, entry.origin, environ) for path in entry.value)
+    )
 
 
 def _absolute(path: str, origin: Origin, environ: Mapping[str, str]) -> str:

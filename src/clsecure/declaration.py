@@ -1,9 +1,12 @@
-"""What an option is: the form in which `options` declares each of them."""
+"""What an option is: the form in which `options` declares each of them.
+
+Records on the way to `--help` are named tuples: importing dataclasses takes 14 ms.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import NamedTuple
 
 from clsecure.choices import Value
 
@@ -30,8 +33,7 @@ class Group(StrEnum):
     SCRIPTS = "for scripts"
 
 
-@dataclass(frozen=True)
-class Flag:
+class Flag(NamedTuple):
     """One way to give an option on the command line.
 
     `constant` is the value that the flag stands for; None means that an argument follows, shown
@@ -44,8 +46,7 @@ class Flag:
     metavar: str = ""
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One setting. `key` is its name in configuration files, empty where they cannot set it."""
 
     name: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
@@ -34,6 +33,8 @@ def escape(text: str | bytes, *, multiline: bool = False) -> str:
 
 
 def _is_printable(character: str) -> bool:
+    import unicodedata  # a shared library, and most text is ASCII
+
     return character == " " or (
         character.isprintable() and unicodedata.category(character) not in {"Cf", "Zl", "Zp"}
     )
@@ -228,6 +229,8 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
 def _width(text: str) -> int:
     if text.isascii():
         return len(text)
+    import unicodedata  # as above
+
     return sum(
         0 if unicodedata.combining(sign) else 1 + (unicodedata.east_asian_width(sign) in "WF")
         for sign in text

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from clsecure.choices import Secret, Value
 from clsecure.declaration import Kind, Option
@@ -27,8 +27,7 @@ class Layer(IntEnum):
     COMMAND_LINE = 4
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """Where one value comes from: a layer and, in it, `path:line`, a variable or a flag."""
 
     layer: Layer
@@ -46,8 +45,7 @@ class Origin:
         return self.layer is Layer.ENVIRONMENT
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One option that somebody set, and where."""
 
     name: str
@@ -68,9 +66,7 @@ def convert(option: Option, text: str, origin: Origin) -> Entry:
 def _boolean(option: Option, text: str, origin: Origin) -> Value:
     value = _truth(text)
     if value is None:
-        raise _bad(
-            option, origin, f"is not true or false: {_quote(text)}", "true, yes, 1, false, no, 0"
-        )
+        raise _bad(option, origin, f"cannot be {_quote(text)}", "true, yes, 1, false, no, 0")
     return value
 
 
@@ -89,15 +85,16 @@ def _choice(option: Option, text: str, origin: Origin) -> Value:
         return option.choices(text.lower())
     except ValueError:
         allowed = ", ".join(option.choices)
-        raise _bad(option, origin, f"is not one of its values: {_quote(text)}", allowed) from None
+        raise _bad(option, origin, f"cannot be {_quote(text)}", allowed) from None
 
 
 def _integer(option: Option, text: str, origin: Origin) -> Value:
     low, high = option.bounds or (0, 10**_DIGITS)
     digits = text.isascii() and text.isdigit() and len(text) <= _DIGITS
     if not digits or not low <= int(text) <= high:
-        problem = f"is not a whole number from {low} to {high}: {_quote(text)}"
-        raise _bad(option, origin, problem, f"{low} to {high}")
+        raise _bad(
+            option, origin, f"cannot be {_quote(text)}", f"whole numbers from {low} to {high}"
+        )
     return int(text)
 
 
@@ -106,11 +103,11 @@ def _text(option: Option, text: str, origin: Origin) -> Value:
         raise _bad(
             option,
             origin,
-            f"is not a session name: {_quote(text)}",
+            f"cannot be {_quote(text)}",
             "up to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit",
         )
     if not text and origin.layer is Layer.COMMAND_LINE:
-        raise _bad(option, origin, "is empty", "any other text")
+        raise _bad(option, origin, "cannot be empty", "any other text")
     return text or None
 
 
@@ -144,9 +141,9 @@ def _quote(text: str) -> str:
 
 
 def _bad(option: Option, origin: Origin, problem: str, allowed: str) -> UserError:
-    subject = f"{option.key} " if origin.layer in {Layer.PROJECT, Layer.USER} else ""
+    in_file = origin.layer in {Layer.PROJECT, Layer.USER}
+    subject = f"{origin}: {option.key}" if in_file else str(origin)
     hint = f"allowed: {allowed}"
     if origin.is_variable and option.flags:
         hint += f"; {option.flags[0].words[-1]} on the command line wins over the variable"
-    separator = ": " if subject else " "
-    return UserError(f"{origin}{separator}{subject}{problem}", hint=hint, code=ExitCode.USAGE)
+    return UserError(f"{subject} {problem}", hint=hint, code=ExitCode.USAGE)

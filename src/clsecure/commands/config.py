@@ -8,7 +8,7 @@ from clsecure.config import Config, lowered_mode
 from clsecure.configfiles import read_project
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
-from clsecure.options import OPTIONS
+from clsecure.options import BY_NAME, OPTIONS
 from clsecure.store import Store
 
 
@@ -27,10 +27,18 @@ def run(invocation: Invocation) -> int:
 
 def _table(invocation: Invocation, config: Config) -> None:
     rows = [
-        (name, shown(getattr(config, name)), ", ".join(_places(config, name)))
+        (name, _shown_in_table(name, getattr(config, name)), ", ".join(_places(config, name)))
         for name in _setting_names()
     ]
     invocation.output.table(("setting", "value", "set by"), rows)
+
+
+def _shown_in_table(name: str, value: Value) -> str:
+    default = BY_NAME[name].default
+    if isinstance(value, tuple) and isinstance(default, tuple) and default:
+        count = f"{len(default)} default patterns"  # --json has them all
+        return ", ".join((count, *(each for each in value if each not in default)))
+    return shown(value)
 
 
 def _document(config: Config) -> dict[str, dict[str, object]]:
