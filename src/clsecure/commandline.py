@@ -166,8 +166,9 @@ def _add_documented(parser: argparse._ActionsContainer, option: Option, flag: Fl
         parser.add_argument(*flag.words, action="store_true", help=flag.help)
         return
     choices = tuple(option.choices) if option.choices else None
-    metavar = flag.metavar or flag.words[-1].lstrip("-").replace("-", "_").upper()
-    parser.add_argument(*flag.words, metavar=metavar, choices=choices, help=flag_help(option, flag))
+    parser.add_argument(
+        *flag.words, metavar=flag.argument, choices=choices, help=flag_help(option, flag)
+    )
 
 
 class _Parser(argparse.ArgumentParser):

@@ -37,13 +37,18 @@ class Flag(NamedTuple):
     """One way to give an option on the command line.
 
     `constant` is the value that the flag stands for; None means that an argument follows, shown
-    as `metavar`.
+    as `argument`.
     """
 
     words: tuple[str, ...]
     help: str
     constant: Value = None
     metavar: str = ""
+
+    @property
+    def argument(self) -> str:
+        """What the help calls the flag's argument."""
+        return self.metavar or self.words[-1].lstrip("-").replace("-", "_").upper()
 
 
 class Option(NamedTuple):

@@ -65,7 +65,7 @@ OPTIONS: tuple[Option, ...] = (
         name="workspace",
         kind=Kind.CHOICE,
         group=Group.BOX,
-        flags=(Flag(("--workspace",), "how the agent sees the project"),),
+        flags=(Flag(("--workspace",), "how the agent sees the project", metavar="KIND"),),
         commands=BUILDING,
         default=WorkspaceKind.AUTO,
         key="workspace",
@@ -88,7 +88,7 @@ OPTIONS: tuple[Option, ...] = (
         kind=Kind.CHOICE,
         group=Group.REACH,
         flags=(
-            Flag(("--network",), "what passes (filtered: the agent's API only)"),
+            Flag(("--network",), "what passes (filtered: the agent's API only)", metavar="LEVEL"),
             Flag(("--allow-network",), "open: share the host's own network", constant=Network.OPEN),
             Flag(
                 ("--no-network",), "none: nothing passes, not even the API", constant=Network.NONE
@@ -164,7 +164,7 @@ OPTIONS: tuple[Option, ...] = (
         name="provider",
         kind=Kind.CHOICE,
         group=Group.REACH,
-        flags=(Flag(("--provider",), "whose API the agent talks to"),),
+        flags=(Flag(("--provider",), "whose API the agent talks to", metavar="NAME"),),
         commands=SETTINGS,
         default=Provider.ANTHROPIC,
         key="provider",
@@ -253,7 +253,7 @@ OPTIONS: tuple[Option, ...] = (
         name="on_exit",
         kind=Kind.CHOICE,
         group=Group.END,
-        flags=(Flag(("--on-exit",), "what becomes of the work"),),
+        flags=(Flag(("--on-exit",), "what becomes of the work", metavar="CHOICE"),),
         commands=SETTINGS,
         default=OnExit.ASK,
         key="on_exit",
