@@ -54,7 +54,9 @@ def _dispatch(words: tuple[str, ...]) -> int:
 
     request = commandline.parse(words)
     if request.wants_help:
-        sys.stdout.write(commandline.help_text(request))
+        from clsecure.helppages import help_text
+
+        sys.stdout.write(help_text(request))
         return ExitCode.OK
     if request.wants_version:
         sys.stdout.write(f"clsecure {__version__}\n")

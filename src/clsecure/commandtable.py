@@ -43,10 +43,9 @@ _ALL = (
         "run",
         "run the agent in this project (the default)",
         "Runs the coding agent with every permission prompt off, as a Linux user made for this\n"
-        "project, in a box from which it reaches of your files and your network only what you\n"
-        "allow. It works on a copy-on-write view of your project; at the end you choose what\n"
-        "becomes of its work: import it to a new branch, look at the diff, keep it for later, or\n"
-        "discard it.",
+        "project, in a box: of your files and your network it reaches only what you allow. It\n"
+        "works on a copy-on-write view of your project; at the end you choose what becomes of its\n"
+        "work: import it to a new branch, look at the diff, keep it for later, or discard it.",
         (
             ("clsecure run", "the same as `clsecure`"),
             ('clsecure run -- -p "fix the test"', "words after -- go to the agent"),

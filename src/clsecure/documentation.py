@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from clsecure.commandline import flag_help
 from clsecure.commandtable import COMMANDS, Command
 from clsecure.declaration import Flag, Group, Kind, Option
 from clsecure.errors import ExitCode
+from clsecure.helppages import flag_help
 from clsecure.options import OPTIONS
 
 _GENERATED = "made by python -m clsecure.documentation"
@@ -119,7 +119,7 @@ def main() -> int:
 def _setting(option: Option) -> str:
     facts = [
         ("values", _values(option)),
-        ("default", _code(_default(option))),
+        ("default", _default(option)),
         ("also called", ", ".join(map(_code, option.aliases))),
         ("command line", ", ".join(_code(flag.words[-1]) for flag in option.flags)),
         ("environment", _code(option.variable)),
@@ -143,10 +143,10 @@ def _values(option: Option) -> str:
 def _default(option: Option) -> str:
     default = option.default
     if isinstance(default, tuple):
-        return ", ".join(default)
+        return ", ".join(map(_code, default))
     if isinstance(default, bool):
-        return str(default).lower()
-    return "" if default is None else str(default)
+        return _code(str(default).lower())
+    return "" if default is None else _code(str(default))
 
 
 def _code(text: str) -> str:
@@ -185,7 +185,9 @@ def _manual_variable(option: Option) -> str:
 
 
 def _roff(text: str) -> str:
-    escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("…", "...")
+    escaped = (
+        text.replace("\\", "\\e").replace("-", "\\-").replace("…", "...").replace('"', "\\(dq")
+    )
     # A full stop or apostrophe at the beginning of a line would be a request.
     return "\n".join(
         f"\\&{line}" if line[:1] in {".", "'"} else line for line in escaped.split("\n")

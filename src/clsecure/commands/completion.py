@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shtab
 
-from clsecure.commandline import full_parser
 from clsecure.errors import ExitCode
+from clsecure.helppages import full_parser
 from clsecure.invocation import Invocation
 
 
