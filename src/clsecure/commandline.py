@@ -36,7 +36,9 @@ def parse(words: Sequence[str]) -> Request:
     Options may stand before or after the command. What follows `--` is handed on untouched.
     """
     ours, passed = _split(words)
-    parser = _Parser(prog="clsecure", add_help=False, allow_abbrev=False)
+    parser = _Parser(
+        prog="clsecure", add_help=False, allow_abbrev=False, formatter_class=_formatter
+    )
     parser.add_argument(*HELP, dest="help", action="store_true")
     parser.add_argument(*VERSION, dest="version", action="store_true")
     for command in COMMANDS.values():
@@ -54,6 +56,11 @@ def parse(words: Sequence[str]) -> Request:
         return Request(command, named, wants_help=found.help, wants_version=found.version)
     options = _entries(found.given, command)
     return Request(command, named, options, _arguments(command, operands, passed))
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    # argparse makes one for each option that is added; without a width it imports shutil, 3 ms.
+    return argparse.HelpFormatter(prog, width=80)
 
 
 class _Parser(argparse.ArgumentParser):
