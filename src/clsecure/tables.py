@@ -7,7 +7,6 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 
 def draw(
@@ -16,8 +15,9 @@ def draw(
     """Draw escaped cells under headers, folded to the width of the terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
-        table.add_column(Text(header), overflow="fold")
+        table.add_column(header, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # Text: brackets are no markup
+        table.add_row(*row)
+    # Brackets and colons in the cells are not ours, and mean nothing.
     console = Console(file=stream, no_color=plain, highlight=False, emoji=False, markup=False)
     console.print(table)
