@@ -54,7 +54,7 @@ def run(
     """
     words: Sequence[str] = tuple(os.fspath(word) for word in argv)
     source = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
-    ended = subprocess.run(  # noqa: S603 - an argv tuple, never a shell
+    ended = subprocess.run(
         words,
         env=env,
         cwd=cwd,

@@ -1,0 +1,93 @@
+"""What settings can be: enums that carry the words of configuration files, and secrets."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """How much stands around the worker; in the order of their strength."""
+
+    USER = "user"
+    NAMESPACE = "namespace"
+    CONTAINER = "container"
+
+    def weaker_than(self, other: Mode) -> bool:
+        """Whether this mode protects less than `other`."""
+        order = list(Mode)
+        return order.index(self) < order.index(other)
+
+
+class Engine(StrEnum):
+    """The program that builds the namespace mode."""
+
+    AUTO = "auto"
+    FIREJAIL = "firejail"
+    BUBBLEWRAP = "bubblewrap"
+
+
+class WorkspaceKind(StrEnum):
+    """How the worker gets its view of the project."""
+
+    AUTO = "auto"
+    OVERLAY = "overlay"
+    CLONE = "clone"
+
+
+class Network(StrEnum):
+    """What passes from the box to the outside."""
+
+    NONE = "none"
+    FILTERED = "filtered"
+    OPEN = "open"
+
+
+class Provider(StrEnum):
+    """Whose API the agent talks to."""
+
+    ANTHROPIC = "anthropic"
+    KIMI = "kimi"
+
+
+class OnExit(StrEnum):
+    """What becomes of the work when the agent ends."""
+
+    ASK = "ask"
+    IMPORT = "import"
+    KEEP = "keep"
+    DISCARD = "discard"
+
+
+class Start(StrEnum):
+    """Whether kept work goes on or makes room for a fresh start."""
+
+    ASK = "ask"
+    RESUME = "resume"
+    FRESH = "fresh"
+
+
+class Secret:
+    """A string that is never printed by accident; `reveal()` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the secret itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+Value = bool | int | str | Secret | tuple[str, ...] | None

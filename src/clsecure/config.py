@@ -1,0 +1,197 @@
+"""Layers of settings to one frozen Config, each value with the place where it was set.
+
+Pure: what files say is read in `configfiles`. The format is `key = value` lines, as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from clsecure.choices import (
+    Engine,
+    Mode,
+    Network,
+    OnExit,
+    Provider,
+    Secret,
+    Start,
+    WorkspaceKind,
+)
+from clsecure.declaration import Kind, Option
+from clsecure.errors import ExitCode, UserError
+from clsecure.options import BY_KEY, BY_NAME, OPTIONS
+from clsecure.values import Entry, Layer, Origin, convert
+
+_WARNINGS_SHOWN = 5  # of one file; a repository must not fill the screen
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting, typed; `origins` says for each name where it was set.
+
+    `cleanup_hook_timeout` is in seconds; `expose` holds absolute paths; `hide` and `show` are
+    complete, the default patterns included. `warnings` are for the person, one line each.
+    """
+
+    mode: Mode
+    engine: Engine
+    workspace: WorkspaceKind
+    full_clone: bool
+    network: Network
+    docker: bool
+    skip_docker_autodetect: bool
+    hide: tuple[str, ...]
+    show: tuple[str, ...]
+    expose: tuple[str, ...]
+    provider: Provider
+    kimi_api_key: Secret | None
+    session: str | None
+    start: Start
+    dry_run: bool
+    install_dependencies: bool
+    setup_script: str | None
+    skip_setup: bool
+    on_exit: OnExit
+    branch: str | None
+    cleanup_hook_timeout: int
+    all_workers: bool
+    remove: bool
+    no_input: bool
+    yes: bool
+    json: bool
+    origins: Mapping[str, tuple[Origin, ...]] = field(repr=False)
+    warnings: tuple[str, ...] = field(default=(), repr=False)
+
+    def origin(self, name: str) -> Origin:
+        """Return where `name` was set; for a list, the strongest of its places."""
+        return self.origins[name][-1]
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What one configuration file says."""
+
+    entries: tuple[Entry, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def parse(text: str, origin: Origin) -> Parsed:
+    """Read the text of a configuration file; `origin.where` is the file's name.
+
+    In the project's layer only what a project may set counts; the rest is warned about. Raises
+    UserError (USAGE) that names file and line for a line or value that cannot be understood.
+    """
+    entries: list[Entry] = []
+    warnings: list[str] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        place = Origin(origin.layer, f"{origin.where}:{number}")
+        pair = _pair(line.strip(), place)
+        if pair is None:
+            continue
+        key, value = pair
+        option = BY_KEY.get(key.lower().replace("-", "_"))
+        if option is None:
+            warnings.append(f"{place}: there is no setting {key[:60]}{_nearest(key)}; ignored")
+        elif origin.layer is Layer.PROJECT and not option.project:
+            warnings.append(f"{place}: a project cannot set {option.key}; ignored")
+        else:
+            entries.append(convert(option, value, place))
+    return Parsed(tuple(entries), _capped(warnings, origin))
+
+
+def merge(entries: Iterable[Entry], *, trusted: bool = False) -> Config:
+    """Put the layers together: the higher layer wins, and within one the later entry.
+
+    Lists add up over all layers. A project's mode that is weaker than the default is left out
+    with a warning, unless `trusted`.
+    """
+    by_name: dict[str, list[Entry]] = {option.name: [_default(option)] for option in OPTIONS}
+    for entry in sorted(entries, key=lambda entry: entry.origin.layer):
+        by_name[entry.name].append(entry)
+    warnings = () if trusted else _drop_lowered_mode(by_name["mode"])
+    values: dict[str, Any] = {}  # the names are Config's fields, which a test compares
+    origins: dict[str, tuple[Origin, ...]] = {}
+    for name, found in by_name.items():
+        if BY_NAME[name].kind is Kind.LIST:
+            values[name] = tuple(dict.fromkeys(chain.from_iterable(_items(each) for each in found)))
+            origins[name] = tuple(each.origin for each in found)
+        else:
+            values[name] = found[-1].value
+            origins[name] = (found[-1].origin,)
+    return Config(**values, origins=origins, warnings=warnings)
+
+
+def lowered_mode(entries: Iterable[Entry]) -> Entry | None:
+    """Return the project's entry that asks for a weaker mode than the default, if there is one."""
+    for entry in entries:
+        is_mode = entry.name == "mode" and entry.origin.layer is Layer.PROJECT
+        if is_mode and isinstance(entry.value, Mode) and entry.value.weaker_than(_default_mode()):
+            return entry
+    return None
+
+
+def _drop_lowered_mode(found: list[Entry]) -> tuple[str, ...]:
+    lowered = lowered_mode(found)
+    if lowered is None:
+        return ()
+    found[:] = [entry for entry in found if lowered_mode([entry]) is None]
+    if found[-1].origin.layer > Layer.PROJECT:  # the human decided anyway
+        return ()
+    what = f"mode {lowered.value} is weaker than {found[-1].value} and is not used"
+    return (f"{lowered.origin}: {what}; `clsecure config trust` allows it",)
+
+
+def _default(option: Option) -> Entry:
+    return Entry(option.name, option.default, Origin(Layer.DEFAULT))
+
+
+def _default_mode() -> Mode:
+    return Mode(str(BY_NAME["mode"].default))
+
+
+def _items(entry: Entry) -> tuple[str, ...]:
+    return entry.value if isinstance(entry.value, tuple) else ()
+
+
+def _pair(line: str, place: Origin) -> tuple[str, str] | None:
+    if not line or line.startswith("#"):
+        return None
+    key, equals, value = line.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        # The line itself is not repeated: it may hold a key that was pasted there.
+        raise UserError(
+            f"{place}: this line is not `key = value`",
+            hint="comments begin with #; there are no sections",
+            code=ExitCode.USAGE,
+        )
+    return key, _unquote(value.strip())
+
+
+def _unquote(value: str) -> str:
+    quote = value[:1]
+    if quote in {'"', "'"}:
+        inner, closing, rest = value[1:].partition(quote)
+        if closing and (not rest.strip() or rest.lstrip().startswith("#")):
+            return inner
+    if value.startswith("#"):
+        return ""
+    cuts = [at for sign in (" #", "\t#") if (at := value.find(sign)) >= 0]
+    return value[: min(cuts)].rstrip() if cuts else value
+
+
+def _nearest(key: str) -> str:
+    import difflib  # only where a key is not known
+
+    close = difflib.get_close_matches(key.lower()[:60], BY_KEY, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _capped(warnings: list[str], origin: Origin) -> tuple[str, ...]:
+    if len(warnings) <= _WARNINGS_SHOWN:
+        return tuple(warnings)
+    more = len(warnings) - _WARNINGS_SHOWN
+    return (*warnings[:_WARNINGS_SHOWN], f"{origin.where}: {more} more lines were ignored")
