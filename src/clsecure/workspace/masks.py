@@ -165,7 +165,7 @@ def _outermost(paths: Sequence[str]) -> Iterator[str]:
 
 
 _TOKEN = re.compile(
-    r"(?P<tree>\*\*/?)|(?P<star>\*)|(?P<one>\?)|(?P<set>\[!?\]?[^\]]*\])|(?P<char>.)", re.S
+    r"(?P<tree>\*\*/?)|(?P<star>\*)|(?P<one>\?)|(?P<set>\[!?\]?[^\]]*\])|(?P<char>.)", re.DOTALL
 )
 
 

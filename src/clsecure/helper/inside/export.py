@@ -38,11 +38,11 @@ def main() -> int:
     """Export once; 1 and a line on standard error when nothing could be exported."""
     try:
         request = json.load(sys.stdin)
-        git = SessionGit(request["git_dir"], request["work_tree"])
-        _mend_config(git)
-        scratch = _scratch(git.git_dir)
+        scratch = _scratch(request["git_dir"])
         try:
-            _export(git, request, scratch)
+            git = SessionGit(request["git_dir"], request["work_tree"], scratch)
+            _mend_config(git)
+            _export(git, request)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except (Failed, OSError, ValueError, KeyError) as error:
@@ -51,11 +51,11 @@ def main() -> int:
     return 0
 
 
-def _export(git: SessionGit, request: Mapping[str, object], scratch: str) -> None:
+def _export(git: SessionGit, request: Mapping[str, object]) -> None:
     head = git.object("HEAD^{commit}")
     base = str(request["base"])
     paths = request["paths"]
-    taken = Snapshot(git, scratch).take(head, base, paths)  # type: ignore[arg-type]
+    taken = Snapshot(git).take(head, base, paths)  # type: ignore[arg-type]
     refs, deleted = _refs(git)
     stash = _stash(git)
     tips = {**refs, "HEAD": head, "snapshot": taken.commit}

@@ -14,7 +14,7 @@ SETTINGS = (
 ).split()
 
 
-class Failed(Exception):  # noqa: N818 - the name says what happened
+class Failed(Exception):
     """A step without which nothing can be exported did not work."""
 
 
@@ -29,15 +29,19 @@ def joined(names: Iterable[str]) -> bytes:
 
 
 class SessionGit:
-    """git bound to the session's repository, and the warnings so far."""
+    """git bound to the session's repository, and the warnings so far.
 
-    def __init__(self, git_dir: str, work_tree: str) -> None:
+    Its index is a file of our own in the directory `scratch`, never the worker's.
+    """
+
+    def __init__(self, git_dir: str, work_tree: str, scratch: str) -> None:
         self.git_dir, self.work_tree = git_dir, work_tree
         self.warnings: list[str] = []
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         self._environment = kept | {
             "GIT_DIR": git_dir,
             "GIT_WORK_TREE": work_tree,
+            "GIT_INDEX_FILE": f"{scratch}/index",
             "GIT_LITERAL_PATHSPECS": "1",
             "GIT_NO_LAZY_FETCH": "1",
             "GIT_NO_REPLACE_OBJECTS": "1",

@@ -42,17 +42,13 @@ class Chosen:
         names = [path.strip("/") for path in paths or () if path.strip("/")]
         self._everything = paths is None
         self._names = set(names)
-        self._parents = {parent for name in self._names for parent in _parents(name)}
+        self.directories = {parent for name in self._names for parent in _parents(name)}
         self.few = names if paths is not None and len(names) <= FEW else None
 
     def __contains__(self, name: str) -> bool:
         if self._everything or name in self._names:
             return True
         return any(parent in self._names for parent in _parents(name))
-
-    def is_above(self, name: str) -> bool:
-        """Return whether `name` is a directory with a changed path in it."""
-        return name in self._parents
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -61,12 +57,18 @@ def _parents(name: str) -> Iterator[str]:
         yield name
 
 
-class Snapshot:
-    """Takes the uncommitted work; `scratch` is a directory for its own index."""
+def _innermost(names: set[str]) -> list[str]:
+    """Leave out the directories that ls-files lists besides what is in them."""
+    above = {parent for name in names for parent in _parents(name.rstrip("/"))}
+    return sorted(name for name in names if name.rstrip("/") not in above)
 
-    def __init__(self, git: SessionGit, scratch: str) -> None:
+
+class Snapshot:
+    """Takes the uncommitted work."""
+
+    def __init__(self, git: SessionGit) -> None:
         self._git = git
-        self._index = {"GIT_INDEX_FILE": f"{scratch}/index"}
+        self._told: set[str] = set()  # repositories in the tree that were looked at
         self._real: dict[str, bool] = {}  # whether a directory of the tree is one, not a link
 
     def take(self, head: str | None, base: str, paths: Sequence[str] | None) -> Taken:
@@ -75,11 +77,11 @@ class Snapshot:
         Raises Failed.
         """
         start = self._git.object(f"{head or base}^{{tree}}")
-        self._ours("read-tree", start or "--empty")
+        self._git.git("read-tree", start or "--empty")
         chosen = Chosen(paths)
         names = set(self._listed(chosen, "--cached", "--others", "--exclude-standard"))
         ignored = self._listed(chosen, "--others", "--ignored", "--exclude-standard", "--directory")
-        names |= self._gitlinks()
+        names |= self._gitlinks() | self._repositories_above(chosen)
         for tag, name in self._worker_index():
             there = os.path.lexists(self._git.at(name))
             if tag == "S" and not there:
@@ -87,8 +89,8 @@ class Snapshot:
             elif there and name in chosen:
                 names.add(name)  # added by force: ignored, but meant to be kept
         self._add(sorted(self._sorted_out(names)))
-        tree = text(self._ours("write-tree")).strip()
-        left_out = sorted(set(ignored) - names)
+        tree = text(self._git.git("write-tree")).strip()
+        left_out = _innermost(set(ignored) - names)
         about_ignored = Ignored(len(left_out), tuple(left_out[:NAMED]))
         if tree == start:
             return Taken(None, 0, about_ignored)
@@ -99,10 +101,6 @@ class Snapshot:
         )
         commit = self._commit(*parents, "-m", "Uncommitted work", tree)
         return Taken(commit, changed.count(b"\0"), about_ignored)
-
-    def _ours(self, *args: str, stdin: bytes = b"") -> bytes:
-        """Run git on our own index. Raises Failed."""
-        return self._git.git(*args, stdin=stdin, env=self._index)
 
     def _commit(self, *args: str) -> str:
         made = self._git.call("commit-tree", *args)
@@ -120,15 +118,17 @@ class Snapshot:
         """Return what `git ls-files` lists among the chosen paths."""
         if chosen.few is None:
             listed = self._ls(*options)
-            return [name for name in listed if name in chosen or chosen.is_above(name.rstrip("/"))]
+            return [
+                name for name in listed if name in chosen or name.rstrip("/") in chosen.directories
+            ]
         # Without a path, ls-files would list everything.
         return self._ls(*options, "--", *chosen.few) if chosen.few else []
 
     def _ls(self, *args: str) -> list[str]:
-        listed = self._git.call("ls-files", "-z", *args, env=self._index)
+        listed = self._git.call("ls-files", "-z", *args)
         if b"could not open directory" in listed.stderr:
             self._make_readable()
-            listed = self._git.call("ls-files", "-z", *args, env=self._index)
+            listed = self._git.call("ls-files", "-z", *args)
         if listed.returncode:
             raise Failed(f"git ls-files: {text(listed.stderr).strip()}")
         return [name for name in text(listed.stdout).split("\0") if name]
@@ -154,8 +154,14 @@ class Snapshot:
         links = [entry.partition("\t")[2] for entry in listed if entry.startswith("160000 ")]
         return {name for name in links if os.path.lexists(self._git.at(f"{name}/.git"))}
 
+    def _repositories_above(self, chosen: Chosen) -> set[str]:
+        """Return the repositories of their own that changed paths lie in; ls-files skips these."""
+        above = {f"{name}/" for name in chosen.directories}
+        return {name for name in above if os.path.lexists(self._git.at(f"{name}.git"))}
+
     def _worker_index(self) -> Iterator[tuple[str, str]]:
-        listed = self._git.call("ls-files", "-z", "-t", "--cached")
+        own = {"GIT_INDEX_FILE": f"{self._git.git_dir}/index"}
+        listed = self._git.call("ls-files", "-z", "-t", "--cached", env=own)
         if listed.returncode:
             self._git.warnings.append(
                 "the session's index is damaged: what only it held is left out"
@@ -183,7 +189,7 @@ class Snapshot:
             elif not name.endswith("/"):  # as ls-files writes a repository in the tree
                 yield name
         if unfit:
-            self._ours("update-index", "--force-remove", "-z", "--stdin", stdin=joined(unfit))
+            self._git.git("update-index", "--force-remove", "-z", "--stdin", stdin=joined(unfit))
 
     def _mode(self, name: str) -> int:
         """Return the type and permissions of a file of the tree; 0 when it is not (any more)."""
@@ -202,7 +208,7 @@ class Snapshot:
         commit = text(
             self._git.call("rev-parse", "-q", "--verify", "HEAD", env=inner).stdout
         ).strip()
-        pinned = text(self._git.call("ls-files", "-s", "--", name, env=self._index).stdout)
+        pinned = text(self._git.call("ls-files", "-s", "--", name).stdout)
         if not commit or commit not in pinned:
             at = f"at commit {commit}" if commit else "without a commit"
             self._git.warnings.append(f"a repository of its own, not brought home: {name} ({at})")
@@ -212,11 +218,14 @@ class Snapshot:
         if not names:
             return
         arguments = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
-        ended = self._git.call(*arguments, stdin=joined(names), env=self._index)
-        if ended.returncode and len(names) > 1:
+        ended = self._git.call(*arguments, stdin=joined(names))
+        ignoring = b"Ignoring path" in ended.stderr  # said of names that git refuses, with code 0
+        if (ended.returncode or ignoring) and len(names) > 1:
             middle = len(names) // 2
             self._add(names[:middle])
             self._add(names[middle:])
+        elif ignoring:
+            self._git.warnings.append(f"git refuses to hold this name: {names[0]}")
         elif ended.returncode:
             self._add_raw(names[0])
 
@@ -234,8 +243,8 @@ class Snapshot:
             os.close(file)
         entry = f"100{'755' if executable else '644'} {text(hashed.stdout).strip()}\t{name}\0"
         update = ("update-index", "-z", "--index-info")
-        ended = self._git.call(*update, stdin=os.fsencode(entry), env=self._index)
-        if hashed.returncode or ended.returncode or ended.stderr:
-            self._git.warnings.append(f"git refuses to hold this name: {name}")
+        ended = self._git.call(*update, stdin=os.fsencode(entry))
+        if hashed.returncode or ended.returncode:
+            self._git.warnings.append(f"cannot be stored: {name}")
         else:
             self._git.warnings.append(f"taken as it is, since its git filter failed: {name}")
