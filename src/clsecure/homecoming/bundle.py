@@ -71,6 +71,7 @@ def fetch(
 
     git = Git(repository)
     known = git.lines("for-each-ref", "--format=%(objectname)")
+    known += [base] if git.has(base) else []
     request = _request(repository, base=base, exclude=known, paths=paths)
     with TemporaryFile(dir=repository.common_dir) as file:
         code, said = runner.run_inside(

@@ -193,10 +193,11 @@ def _build(content: bytes) -> object:
         said = tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError):
         return content
-    tool = said.get("tool")
+    tool = said.get("tool", {})
     runners = ("hatch", "poe", "pdm", "poetry", "setuptools", "taskipy", "cibuildwheel")
-    chosen = [tool.get(name) for name in runners] if isinstance(tool, dict) else []
-    return [said.get("build-system"), *chosen]
+    if not isinstance(tool, dict):
+        return content
+    return [said.get("build-system"), *(tool.get(name) for name in runners)]
 
 
 def _link(entry: Entry) -> Iterator[Finding]:

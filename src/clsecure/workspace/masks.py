@@ -191,7 +191,7 @@ def _ere(glob: str) -> str:
 
 def _matcher(globs: Sequence[str]) -> re.Pattern[str]:
     """Return an expression for whole paths: a glob without "/" stands for a name at any depth."""
-    parts = [_ere(each) if "/" in each.strip("/") else f"(.*/)?{_ere(each)}" for each in globs]
+    parts = [_ere(each) if "/" in each.rstrip("/") else f"(.*/)?{_ere(each)}" for each in globs]
     expression = "|".join(f"({part})" for part in parts) or r"(?!)"
     try:
         return re.compile(expression, re.IGNORECASE | re.DOTALL | re.ASCII)

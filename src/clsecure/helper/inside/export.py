@@ -21,6 +21,7 @@ from clsecure.helper.inside.sessiongit import Failed, SessionGit, text
 from clsecure.helper.inside.snapshot import Snapshot, Taken
 
 FORMAT = 1
+TOLD = 199  # warnings; more are counted
 SCRATCH = "clsecure-export-"
 # Refs that mirror another repository, or belong to an operation under way.
 NOT_OURS = tuple(f"refs/{name}/" for name in "clsecure remotes bisect worktree rewritten".split())
@@ -61,7 +62,7 @@ def _export(git: SessionGit, request: Mapping[str, object]) -> None:
     tips = {**refs, "HEAD": head, "snapshot": taken.commit}
     tips |= {f"stash/{number}": entry["commit"] for number, entry in enumerate(stash)}
     wanted = {name: oid for name, oid in tips.items() if oid}
-    excluded = _known(git, [base, *request["exclude"]])  # type: ignore[misc]
+    excluded = _known(git, request["exclude"])  # type: ignore[arg-type]
     packing = Packing(git, excluded)
     lost = packing.choose(wanted)
     for name in lost:
@@ -78,7 +79,7 @@ def _export(git: SessionGit, request: Mapping[str, object]) -> None:
         "snapshot": _snapshot_entry(taken, lost),
         "stash": [entry for number, entry in enumerate(stash) if f"stash/{number}" not in lost],
         "ignored": {"count": taken.ignored.count, "names": list(taken.ignored.names)},
-        "warnings": git.warnings,
+        "warnings": _capped(git.warnings),
         "bundle": packing.objects > 0,
     }
     out = sys.stdout.buffer
@@ -92,6 +93,11 @@ def _snapshot_entry(taken: Taken, lost: Iterable[str]) -> dict[str, object] | No
     if taken.commit is None or "snapshot" in lost:
         return None
     return {"commit": taken.commit, "files": taken.files}
+
+
+def _capped(warnings: Sequence[str]) -> list[str]:
+    more = len(warnings) - TOLD
+    return [*warnings[:TOLD], f"{more} more warnings"] if more > 0 else list(warnings)
 
 
 class Packing:
