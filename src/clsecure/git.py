@@ -1,0 +1,236 @@
+"""The one way to run git: a clean environment, an explicit repository, nothing that runs code.
+
+Every call names its repository, so no variable or directory can lead it to another one, and
+carries `SAFE`, so no hook, monitor or housekeeping starts because of what the repository says.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from clsecure.errors import ExitCode, UserError
+from clsecure.output import escape
+from clsecure.process import CommandFailed, Completed, run
+
+# Who the human is, where their configuration lies and how they reach the network. None of these
+# names a repository, an index or an object store. (GIT_CONFIG_COUNT may set hooks: not kept.)
+_KEPT = frozenset(
+    f"GIT_{name}"
+    for name in (
+        "CONFIG_GLOBAL CONFIG_SYSTEM CONFIG_NOSYSTEM EXEC_PATH "
+        "AUTHOR_NAME AUTHOR_EMAIL COMMITTER_NAME COMMITTER_EMAIL "
+        "SSH SSH_COMMAND ASKPASS SSL_CAINFO SSL_NO_VERIFY HTTP_PROXY_AUTHMETHOD"
+    ).split()
+)
+
+SAFE: tuple[str, ...] = (
+    "--no-pager",
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "gc.auto=0"),
+    *("-c", "maintenance.auto=false"),
+    *("-c", "submodule.recurse=false"),
+    *("-c", "fetch.recurseSubmodules=no"),
+    *("-c", "log.showSignature=false"),
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is checked out: a commit, and the branch it is on (None: detached).
+
+    `commit` is None only for a repository that is described before its first commit;
+    `discover` refuses such a one.
+    """
+
+    commit: str | None
+    branch: str | None
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One checkout of a repository.
+
+    `top` is the working tree, `git_dir` the real git directory of this checkout (a worktree or a
+    submodule has its own), `common_dir` the one that its worktrees share: refs, objects, config.
+    All three are absolute.
+    """
+
+    top: Path
+    git_dir: Path
+    common_dir: Path
+    head: Head
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return this process's environment for git: no repository in it, no locks, no questions."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name in _KEPT
+    }
+    fixed = {
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_PAGER": "cat",
+        "GIT_EDITOR": "false",
+        "LC_ALL": "C",
+    }
+    return {**kept, **fixed, **(extra or {})}
+
+
+class Running:
+    """A git call on its way: start several, then ask each for its result."""
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
+        self._argv = tuple(argv)
+        self._process = subprocess.Popen(  # noqa: S603 - an argv tuple, never a shell
+            self._argv,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def result(self, *, check: bool = True) -> Completed:
+        """Wait for the end. Raises CommandFailed when `check` and the code is not 0."""
+        stdout, stderr = self._process.communicate()
+        completed = Completed(self._argv, self._process.returncode, stdout, stderr)
+        if check and completed.returncode:
+            raise CommandFailed(completed)
+        return completed
+
+
+class Git:
+    """git, bound to one repository and run from the top of its working tree."""
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+
+    def argv(self, *args: str) -> tuple[str, ...]:
+        """Return the whole command line of `git *args` for this repository."""
+        return (
+            "git",
+            f"--git-dir={self.repository.git_dir}",
+            f"--work-tree={self.repository.top}",
+            *SAFE,
+            *args,
+        )
+
+    def run(
+        self,
+        *args: str,
+        stdin: bytes | int | IO[bytes] = b"",
+        stdout: int | IO[bytes] | None = None,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> Completed:
+        """Run git to its end; see `process.run`.
+
+        Raises CommandFailed when `check` and the code is not 0, UserError when git is missing.
+        """
+        try:
+            return run(
+                *self.argv(*args),
+                env=clean_environment(env),
+                cwd=self.repository.top,
+                stdin=stdin,
+                stdout=stdout,
+                check=check,
+            )
+        except FileNotFoundError as error:
+            raise _missing(self.repository.top) from error
+
+    def start(self, *args: str) -> Running:
+        """Start git and return at once, so that several calls can overlap."""
+        try:
+            return Running(self.argv(*args), clean_environment(), self.repository.top)
+        except FileNotFoundError as error:
+            raise _missing(self.repository.top) from error
+
+    def on_terminal(self, *args: str, hooks: str | None = None) -> int:
+        """Run git on the human's own terminal, where it may ask; return its exit code.
+
+        `hooks` is a directory of hooks that may run; None means none.
+        """
+        chosen = ("-c", f"core.hooksPath={hooks}") if hooks else ()
+        env = clean_environment({"GIT_TERMINAL_PROMPT": "1", "GIT_OPTIONAL_LOCKS": "1"})
+        argv = self.argv(*chosen, *args)
+        return subprocess.run(  # noqa: S603 - an argv tuple, never a shell
+            argv, env=env, cwd=self.repository.top, check=False
+        ).returncode
+
+    def lines(self, *args: str, stdin: bytes = b"") -> list[str]:
+        """Run git and return the lines of its output; for output without odd names."""
+        return self.run(*args, stdin=stdin).text.splitlines()
+
+    def has(self, commit: str) -> bool:
+        """Return whether the object store holds this commit."""
+        return not self.run("cat-file", "-e", f"{commit}^{{commit}}", check=False).returncode
+
+
+_MARK = "--clsecure-mark"  # rev-parse repeats unknown options: a separator that is no path
+
+
+def discover(cwd: Path) -> Repository:
+    """Find the checkout that holds `cwd`, with one git call.
+
+    Variables such as GIT_DIR are ignored: the place decides. Raises UserError: USAGE for a place
+    that cannot be worked in (no repository, bare, inside `.git`, no commit yet), REFUSED for a
+    repository that git calls somebody else's, MISSING where there is no git.
+    """
+    asked = f"--is-bare-repository {_MARK} --absolute-git-dir {_MARK} --git-common-dir {_MARK}"
+    asked += f" --show-toplevel {_MARK} HEAD^{{commit}} --symbolic-full-name HEAD"
+    argv = ("git", *SAFE, "rev-parse", "--path-format=absolute", *asked.split())
+    try:
+        answer = run(*argv, env=clean_environment(), cwd=cwd, check=False)
+    except FileNotFoundError as error:
+        raise _missing(cwd) from error
+    parts = answer.text.split(f"{_MARK}\n")
+    bare, *paths = [part.removesuffix("\n") for part in parts]
+    if len(paths) != 4 or answer.returncode:  # noqa: PLR2004 - the four parts asked for above
+        raise _no_repository(cwd, bare, paths, os.fsdecode(answer.stderr))
+    git_dir, common_dir, top, head = paths
+    commit, _, name = head.partition("\n")
+    branch = name.removeprefix("refs/heads/") if name.startswith("refs/heads/") else None
+    return Repository(Path(top), Path(git_dir), Path(common_dir), Head(commit, branch))
+
+
+def _no_repository(cwd: Path, bare: str, paths: Sequence[str], said: str) -> UserError:
+    """Say why `discover` found nothing to work in, and what to do about it."""
+    place = escape(os.fspath(cwd))
+    if "dubious ownership" in said:
+        message = f"git does not trust the repository at {place}: it belongs to another user"
+        hint = "if you do trust it: git config --global --add safe.directory DIRECTORY"
+        return UserError(message, hint=hint, code=ExitCode.REFUSED)
+    if "not a git repository" in said:
+        hint = "go to your project with cd, or make one here: git init"
+        return UserError(f"not a git repository: {place}", hint=hint, code=ExitCode.USAGE)
+    if bare == "true":
+        hint = "work in a checkout of it: git worktree add DIRECTORY"
+        message = f"a bare repository has no working tree: {place}"
+        return UserError(message, hint=hint, code=ExitCode.USAGE)
+    if "must be run in a work tree" in said:
+        hint = "go to the project's own directory with cd"
+        return UserError(f"inside a git directory: {place}", hint=hint, code=ExitCode.USAGE)
+    if len(paths) == 4:  # noqa: PLR2004 - everything but the commit is there
+        top = escape(paths[2])
+        hint = 'make a first commit: git commit --allow-empty -m "First commit"'
+        return UserError(f"the repository has no commit yet: {top}", hint=hint, code=ExitCode.USAGE)
+    last = escape(said.strip().rpartition("\n")[2].removeprefix("fatal: "))
+    return UserError(f"git cannot read the repository at {place}: {last}", hint="git status")
+
+
+def _missing(cwd: Path) -> UserError:
+    """Tell a missing git from a missing directory: both are FileNotFoundError."""
+    if not cwd.is_dir():
+        hint = "go to your project with cd"
+        return UserError(f"no such directory: {escape(str(cwd))}", hint=hint, code=ExitCode.USAGE)
+    hint = "install it, for example: apt install git"
+    return UserError("git is not installed", hint=hint, code=ExitCode.MISSING)

@@ -1,0 +1,220 @@
+"""Runs in the box as the worker: writes what is new in the session's repository as a git bundle.
+
+Standard input: one JSON object {git_dir, work_tree, base, exclude, paths}. `paths` are the changed
+paths (null: look at the whole tree), `exclude` the objects that the other side has. Standard
+output: one line of JSON, the manifest, then the bundle (gitformat-bundle(5)) if it says so. What
+cannot come home is named in the manifest's warnings. Nothing of the session is changed, except
+that files and directories which the worker closed to itself are opened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from clsecure.helper.inside.sessiongit import Failed, SessionGit, text
+from clsecure.helper.inside.snapshot import Snapshot, Taken
+
+FORMAT = 1
+TOLD = 199  # warnings; more are counted
+SCRATCH = "clsecure-export-"
+# Refs that mirror another repository, or belong to an operation under way.
+NOT_OURS = tuple(f"refs/{name}/" for name in "clsecure remotes bisect worktree rewritten".split())
+UNDER_WAY = {
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase",
+    "MERGE_HEAD": "a merge",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+    "BISECT_LOG": "a bisect",
+}
+
+
+def main() -> int:
+    """Export once; 1 and a line on standard error when nothing could be exported."""
+    try:
+        request = json.load(sys.stdin)
+        scratch = _scratch(request["git_dir"])
+        try:
+            git = SessionGit(request["git_dir"], request["work_tree"], scratch)
+            _mend_config(git)
+            _export(git, request)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except (Failed, OSError, ValueError, KeyError) as error:
+        sys.stderr.write(f"export: {error}\n".encode("ascii", "backslashreplace").decode())
+        return 1
+    return 0
+
+
+def _export(git: SessionGit, request: Mapping[str, object]) -> None:
+    head = git.object("HEAD^{commit}")
+    base = str(request["base"])
+    paths = request["paths"]
+    taken = Snapshot(git).take(head, base, paths)  # type: ignore[arg-type]
+    refs, deleted = _refs(git)
+    stash = _stash(git)
+    tips = {**refs, "HEAD": head, "snapshot": taken.commit}
+    tips |= {f"stash/{number}": entry["commit"] for number, entry in enumerate(stash)}
+    wanted = {name: oid for name, oid in tips.items() if oid}
+    excluded = _known(git, request["exclude"])  # type: ignore[arg-type]
+    packing = Packing(git, excluded)
+    lost = packing.choose(wanted)
+    for name in lost:
+        git.warnings.append(f"objects are missing, so this cannot come home: {name}")
+    for path, what in UNDER_WAY.items():
+        if os.path.lexists(f"{git.git_dir}/{path}"):
+            git.warnings.append(f"{what} is under way in the session")
+    manifest = {
+        "format": FORMAT,
+        "head": None if "HEAD" in lost else head,
+        "branch": _branch(git),
+        "refs": {name: oid for name, oid in refs.items() if name not in lost},
+        "deleted": deleted,
+        "snapshot": _snapshot_entry(taken, lost),
+        "stash": [entry for number, entry in enumerate(stash) if f"stash/{number}" not in lost],
+        "ignored": {"count": taken.ignored.count, "names": list(taken.ignored.names)},
+        "warnings": _capped(git.warnings),
+        "bundle": packing.objects > 0,
+    }
+    out = sys.stdout.buffer
+    out.write(json.dumps(manifest).encode("ascii") + b"\n")
+    out.flush()
+    if packing.objects:
+        packing.write(out.fileno())
+
+
+def _snapshot_entry(taken: Taken, lost: Iterable[str]) -> dict[str, object] | None:
+    if taken.commit is None or "snapshot" in lost:
+        return None
+    return {"commit": taken.commit, "files": taken.files}
+
+
+def _capped(warnings: Sequence[str]) -> list[str]:
+    more = len(warnings) - TOLD
+    return [*warnings[:TOLD], f"{more} more warnings"] if more > 0 else list(warnings)
+
+
+class Packing:
+    """Chooses what the bundle holds, and writes it."""
+
+    def __init__(self, git: SessionGit, excluded: Sequence[str]) -> None:
+        self._git = git
+        self._excluded = excluded
+        self._tips: dict[str, str] = {}
+        self._boundary: list[str] = []
+        self.objects = 0
+
+    def choose(self, tips: Mapping[str, str]) -> set[str]:
+        """Take all tips whose objects are there; return the names of the others."""
+        self._tips = dict(tips)
+        if self._walk(self._tips.values()):
+            return set()
+        sound = {name: oid for name, oid in tips.items() if self._walk([oid])}
+        self._tips = sound
+        if not self._walk(sound.values()):
+            raise Failed("the session's repository is damaged")
+        return set(tips) - set(sound)
+
+    def _revisions(self, tips: Iterable[str]) -> bytes:
+        lines = [*tips, *(f"^{oid}" for oid in self._excluded)]
+        return "".join(f"{line}\n" for line in lines).encode()
+
+    def _walk(self, tips: Iterable[str]) -> bool:
+        """Visit every object that `tips` add; False when one is missing."""
+        arguments = ("rev-list", "--objects", "--no-object-names", "--boundary", "--stdin")
+        ended = self._git.call(*arguments, stdin=self._revisions(tips))
+        lines = text(ended.stdout).split()
+        self._boundary = [line[1:] for line in lines if line.startswith("-")]
+        self.objects = len(lines) - len(self._boundary)
+        return not ended.returncode
+
+    def write(self, out: int) -> None:
+        """Write the bundle to the descriptor `out`. Raises Failed."""
+        any_tip = next(iter(self._tips.values()))
+        header = ["# v2 git bundle"]
+        if len(any_tip) > 40:  # noqa: PLR2004 - the hexadecimal length of SHA-1
+            header = ["# v3 git bundle", "@object-format=sha256"]
+        header += [f"-{oid}" for oid in self._boundary]
+        header += [f"{oid} {_in_bundle(name)}" for name, oid in self._tips.items()]
+        data = os.fsencode("\n".join(header) + "\n\n")
+        while data:
+            data = data[os.write(out, data) :]
+        arguments = ("pack-objects", "--revs", "--thin", "--delta-base-offset", "--stdout", "-q")
+        revisions = self._revisions(self._tips.values())
+        ended = self._git.call(*arguments, stdin=revisions, stdout=out)
+        if ended.returncode:
+            raise Failed(f"git pack-objects: {text(ended.stderr).strip()}")
+
+
+def _in_bundle(name: str) -> str:
+    return name if name == "HEAD" or name.startswith("refs/") else f"refs/clsecure/{name}"
+
+
+def _known(git: SessionGit, oids: Iterable[str]) -> list[str]:
+    """Return those of `oids` that the session has too."""
+    asked = "".join(f"{oid}\n" for oid in dict.fromkeys(oids))
+    answer = text(
+        git.git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked.encode())
+    )
+    pairs = (line.partition(" ") for line in answer.splitlines())
+    return [oid for oid, _, kind in pairs if kind in {"commit", "tag"}]
+
+
+def _branch(git: SessionGit) -> str | None:
+    """Return the branch that is checked out, born or not; None: detached."""
+    name = text(git.call("symbolic-ref", "-q", "HEAD").stdout).strip()
+    return name.removeprefix("refs/heads/") if name.startswith("refs/heads/") else None
+
+
+def _refs(git: SessionGit) -> tuple[dict[str, str], list[str]]:
+    """Return the refs made or moved in the session, and the names of deleted branches."""
+    listed = text(git.git("for-each-ref", "--format=%(objectname) %(refname)"))
+    now = {name: oid for oid, _, name in (line.partition(" ") for line in listed.splitlines())}
+    lines = (line.partition(" ") for line in _seeded(git, "refs") if line[:1] not in "#^")
+    seed = {name: oid for oid, _, name in lines}
+    changed = {
+        name: oid
+        for name, oid in now.items()
+        if seed.get(name) != oid and not name.startswith(NOT_OURS) and name != "refs/stash"
+    }
+    gone = [name for name in seed if name.startswith("refs/heads/") and name not in now]
+    return changed, [name.removeprefix("refs/heads/") for name in gone]
+
+
+def _stash(git: SessionGit) -> list[dict[str, str]]:
+    """Return the stash entries made in the session, the newest first."""
+    known = {line.split(" ")[1] for line in _seeded(git, "stash") if line.count(" ") > 1}
+    listed = git.call("log", "-g", "-z", "--format=%H %gs", "refs/stash", "--")
+    entries = [entry.partition(" ") for entry in text(listed.stdout).split("\0") if entry]
+    return [{"commit": oid, "message": said} for oid, _, said in entries if oid not in known]
+
+
+def _seeded(git: SessionGit, name: str) -> list[str]:
+    """Return what the session started with, as the lines of `clsecure/<name>`."""
+    try:
+        content = Path(git.git_dir, "clsecure", name).read_bytes()
+    except OSError:
+        return []
+    return [line for line in text(content).splitlines() if line]
+
+
+def _mend_config(git: SessionGit) -> None:
+    """Put a configuration that git cannot read aside: it would stop every call."""
+    if "bad config" not in text(git.call("rev-parse", "--git-dir").stderr):
+        return
+    config = Path(git.git_dir, "config")
+    config.replace(f"{config}.damaged")
+    git.warnings.append("the session's git configuration was damaged and is left out")
+
+
+def _scratch(git_dir: str) -> str:
+    """Make a directory for our own index, and sweep those that a killed export left."""
+    for left in Path(git_dir).glob(f"{SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=SCRATCH, dir=git_dir)

@@ -1,0 +1,93 @@
+"""git in the box, as the worker, on the session's own repository, which may be in any state."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+
+TIMEOUT = 900  # seconds for one git call; a filter of the worker's may hang
+SETTINGS = (
+    "core.hooksPath=/dev/null core.fsmonitor=false core.bare=false core.safecrlf=false "
+    "core.splitIndex=false core.untrackedCache=false gc.auto=0 maintenance.auto=false "
+    "submodule.recurse=false log.showSignature=false protocol.allow=never"
+).split()
+
+
+class Failed(Exception):
+    """A step without which nothing can be exported did not work."""
+
+
+def text(data: bytes) -> str:
+    """Decode what git says; bytes that are not UTF-8 survive as surrogates."""
+    return os.fsdecode(data)
+
+
+def joined(names: Iterable[str]) -> bytes:
+    """Return the names in the form that git's `-z` options read."""
+    return b"".join(os.fsencode(name) + b"\0" for name in names)
+
+
+class SessionGit:
+    """git bound to the session's repository, and the warnings so far.
+
+    Its index is a file of our own in the directory `scratch`, never the worker's.
+    """
+
+    def __init__(self, git_dir: str, work_tree: str, scratch: str) -> None:
+        self.git_dir, self.work_tree = git_dir, work_tree
+        self.warnings: list[str] = []
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        self._environment = kept | {
+            "GIT_DIR": git_dir,
+            "GIT_WORK_TREE": work_tree,
+            "GIT_INDEX_FILE": f"{scratch}/index",
+            "GIT_LITERAL_PATHSPECS": "1",
+            "GIT_NO_LAZY_FETCH": "1",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_PAGER": "cat",
+            "LC_ALL": "C",
+        }
+
+    def call(
+        self,
+        *args: str,
+        stdin: bytes | int = b"",
+        stdout: int = subprocess.PIPE,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run git with the variables of `env` besides; the result may be a failure."""
+        settings = [word for each in SETTINGS for word in ("-c", each)]
+        source: dict[str, object] = (
+            {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+        )
+        try:
+            return subprocess.run(  # type: ignore[call-overload,no-any-return]  # noqa: S603 - argv
+                ["git", "--no-pager", *settings, *args],  # noqa: S607 - the box's own PATH
+                cwd=self.work_tree,
+                env={**self._environment, **(env or {})},
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                timeout=TIMEOUT,
+                check=False,
+                **source,
+            )
+        except subprocess.TimeoutExpired:
+            raise Failed(f"git {args[0]} did not end in {TIMEOUT} s") from None
+
+    def git(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
+        """Run git and return its output. Raises Failed."""
+        ended = self.call(*args, stdin=stdin, env=env)
+        if ended.returncode:
+            raise Failed(f"git {args[0]}: {text(ended.stderr).strip()}")
+        return ended.stdout or b""
+
+    def object(self, name: str) -> str | None:
+        """Return the id that `name` stands for, if there is such an object."""
+        return text(self.call("rev-parse", "-q", "--verify", name).stdout).strip() or None
+
+    def at(self, name: str) -> str:
+        """Return the path of a file of the work tree."""
+        return f"{self.work_tree}/{name}"

@@ -1,0 +1,228 @@
+"""Brings a session's work into the human's repository: bundle, check, quarantine refs.
+
+A bundle arrives on a descriptor and lies in a file without a name. Its objects go into an object
+store of their own until git has checked each of them and that none is missing; only then do they
+join the repository's, and refs below refs/clsecure/<key>/ name them. `git fetch` is not used: up
+to git 2.45 it takes objects from a bundle unchecked, `fetch.fsckObjects` or not (found with
+2.39.5; the test holds a tree with an entry called ".git").
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+
+from clsecure.errors import ExitCode, UserError
+from clsecure.git import Git, Repository
+from clsecure.homecoming.manifest import MAX_LINE, BadManifest, Manifest, parse
+from clsecure.homecoming.refs import conflicting, reason, update_refs
+from clsecure.homecoming.work import Work, namespace, work_from
+from clsecure.output import escape
+
+_MODULES = ("sessiongit", "snapshot", "export")
+_PACKAGE = "clsecure.helper.inside"
+_BUNDLE_LINE = re.compile(rb"-?([0-9a-f]{40}|[0-9a-f]{64})( [^\n\0]*)?\n")
+_BUNDLE_START = (b"# v2 git bundle\n", b"# v3 git bundle\n")
+_LOOK = "it is all still in the session: look at it with clsecure shell"
+
+
+class Runner(Protocol):
+    """Runs programs in the session's box, as the worker."""
+
+    def run_inside(
+        self, argv: Sequence[str], *, stdin: bytes, stdout: int, env: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """Run `argv` with `stdin`, its output to the descriptor `stdout`.
+
+        Return the exit code and what was written to standard error.
+        """
+
+
+def export_command() -> tuple[str, ...]:
+    """Return the argv that exports; the program travels in it, so the box need not hold a copy."""
+    inside = Path(__file__).parent.parent / "helper/inside"
+    lines = ["import sys, types"]
+    for name in _MODULES:
+        source = (inside / f"{name}.py").read_text(encoding="utf-8")
+        full = f"{_PACKAGE}.{name}"
+        lines += [f"sys.modules[{full!r}] = m = types.ModuleType({full!r})"]
+        lines += [f"exec(compile({source!r}, {f'{name}.py'!r}, 'exec'), m.__dict__)"]
+    lines.append("sys.exit(m.main())")
+    return ("/usr/bin/python3", "-IS", "-c", "\n".join(lines))
+
+
+def fetch(
+    repository: Repository, runner: Runner, *, key: str, base: str, paths: Sequence[str] | None
+) -> Work:
+    """Bring what is new in the session into refs/clsecure/<key>/ and say what it is.
+
+    `base` is the commit that the session started from, `paths` what changed in its tree (None:
+    the export looks at all of it). Refs of an earlier fetch that are gone are removed; working
+    tree, index, HEAD, configuration and all other refs stay as they are. Raises UserError with
+    ExitCode.IMPORT when the work cannot be had or is not sound; then nothing has changed.
+    """
+    from tempfile import TemporaryFile  # noqa: PLC0415 - only where work comes home
+
+    git = Git(repository)
+    known = git.lines("for-each-ref", "--format=%(objectname)")
+    known += [base] if git.has(base) else []
+    request = _request(repository, base=base, exclude=known, paths=paths)
+    with TemporaryFile(dir=repository.common_dir) as file:
+        code, said = runner.run_inside(
+            export_command(), stdin=request, stdout=file.fileno(), env={}
+        )
+        if code:
+            last = escape(said.strip().rpartition(b"\n")[2].removeprefix(b"export: "))
+            raise _refused(f"the session's work could not be exported: {last or f'code {code}'}")
+        file.seek(0)
+        manifest = _manifest(file)
+        refs = quarantine_refs(manifest)
+        _receive(git, file, refs, is_bundle=manifest.bundle)
+    _write_refs(git, namespace(key), refs)
+    return work_from(git, key, base, manifest)
+
+
+def quarantine_refs(manifest: Manifest) -> dict[str, str]:
+    """Return the refs of a manifest by their names below refs/clsecure/<key>/."""
+    refs = {}
+    for name, oid in manifest.refs.items():
+        short = name.removeprefix("refs/")
+        refs[short if short.startswith(("heads/", "tags/")) else f"other/{short}"] = oid
+    if manifest.head:
+        refs["HEAD"] = manifest.head
+    if manifest.snapshot:
+        refs["snapshot"] = manifest.snapshot.commit
+    return refs | {f"stash/{n}": entry.commit for n, entry in enumerate(manifest.stash)}
+
+
+def _refused(message: str, hint: str = _LOOK) -> UserError:
+    return UserError(message, hint=hint, code=ExitCode.IMPORT)
+
+
+def _request(
+    repository: Repository, *, base: str, exclude: Sequence[str], paths: Sequence[str] | None
+) -> bytes:
+    request = {
+        "git_dir": os.fspath(repository.git_dir),
+        "work_tree": os.fspath(repository.top),
+        "base": base,
+        "exclude": list(dict.fromkeys(exclude)),
+        "paths": None if paths is None else list(paths),
+    }
+    return json.dumps(request).encode("ascii")
+
+
+def _manifest(file: IO[bytes]) -> Manifest:
+    try:
+        return parse(file.readline(MAX_LINE))
+    except BadManifest as error:
+        raise _refused(f"the session's manifest is refused: {error}") from error
+
+
+def _receive(git: Git, file: IO[bytes], refs: Mapping[str, str], *, is_bundle: bool) -> None:
+    """Check what `file` holds from here on, and that `refs` are whole with it; then keep it."""
+    objects = git.repository.common_dir / "objects"
+    with _quarantine(objects) as (store, env):
+        if is_bundle:
+            _need(git, _prerequisites(file))
+            os.lseek(file.fileno(), file.tell(), os.SEEK_SET)
+            indexing = ("index-pack", "--stdin", "--fix-thin", "--strict")
+            ended = git.run(*indexing, stdin=file, env=env, check=False)
+            if ended.returncode:
+                raise _refused(f"git refuses what the session made: {reason(ended.stderr)}")
+        _check_kinds(git, refs, env)
+        # As fetch does: every object that the refs lead to, up to what was here before.
+        walk = ("rev-list", "--objects", "--stdin", "--not", "--all", "--quiet")
+        tips = "".join(f"{oid}\n" for oid in refs.values()).encode()
+        ended = git.run(*walk, stdin=tips, env=env, check=False)
+        if ended.returncode:
+            raise _refused(f"the session's work is not whole: {reason(ended.stderr)}")
+        _keep(store / "pack", objects / "pack")
+
+
+@contextmanager
+def _quarantine(objects: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Make an object store beside `objects` that is removed in the end, and git's variables for it.
+
+    git prunes leftovers of this name after a crash (git-prune(1), `tmp_objdir-`).
+    """
+    from tempfile import mkdtemp  # noqa: PLC0415 - only where work comes home
+
+    store = Path(mkdtemp(prefix="tmp_objdir-clsecure-", dir=objects))
+    # A path in this list may hold a colon when it is quoted.
+    quoted = os.fspath(objects).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    try:
+        yield (
+            store,
+            {
+                "GIT_OBJECT_DIRECTORY": os.fspath(store),
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"',
+            },
+        )
+    finally:
+        shutil.rmtree(store, ignore_errors=True)
+
+
+def _prerequisites(file: IO[bytes]) -> list[str]:
+    """Read a bundle's header up to its pack; return the commits that it builds on."""
+    if file.readline(32) not in _BUNDLE_START:
+        raise _refused("the session's bundle is not one")
+    needed = []
+    while (line := file.readline(8192)) != b"\n":
+        if line.startswith(b"@object-format="):
+            continue
+        if not _BUNDLE_LINE.fullmatch(line):
+            raise _refused("the session's bundle has a damaged header")
+        if line.startswith(b"-"):
+            needed.append(line[1:].split()[0].decode("ascii"))
+    return needed
+
+
+def _need(git: Git, commits: Sequence[str]) -> None:
+    """Make sure that what a bundle builds on is still here."""
+    if any(kind == "missing" for _, kind in _kinds(git, commits, {})):
+        message = "commits that the session builds on are gone from your repository"
+        raise _refused(message, "fetch them again, for example: git fetch --all")
+
+
+def _kinds(git: Git, oids: Iterable[str], env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each object's id and type, or "missing"."""
+    asked = "".join(f"{oid}\n" for oid in oids).encode()
+    for line in git.run("cat-file", "--batch-check", stdin=asked, env=env).text.splitlines():
+        oid, kind, *_ = line.split(" ")
+        yield oid, kind
+
+
+def _check_kinds(git: Git, refs: Mapping[str, str], env: Mapping[str, str]) -> None:
+    kinds = dict(_kinds(git, refs.values(), env))
+    for name, oid in refs.items():
+        kind = kinds.get(oid, "missing")
+        if kind == "missing" or (kind != "commit" and not name.startswith(("tags/", "other/"))):
+            raise _refused(f"the session's work is not whole: {escape(name)} is {kind}")
+
+
+def _keep(pack: Path, kept: Path) -> None:
+    """Move checked packs in; the index comes last, since git looks for that."""
+    if not pack.is_dir():
+        return
+    kept.mkdir(exist_ok=True)
+    for file in sorted(pack.iterdir(), key=lambda path: path.suffix == ".idx"):
+        if file.suffix in {".pack", ".rev", ".idx"}:
+            file.replace(kept / file.name)
+
+
+def _write_refs(git: Git, prefix: str, refs: Mapping[str, str]) -> None:
+    """Make the refs below `prefix` exactly `refs`, but for the session's base."""
+    there = git.lines("for-each-ref", "--format=%(refname)", prefix)
+    gone = [name for name in there if name.removeprefix(prefix) not in {*refs, "base"}]
+    wanted = {f"{prefix}{name}": oid for name, oid in refs.items()}
+    first = conflicting(gone, wanted)  # one transaction cannot put a ref in another one's place
+    update_refs(git, [f"delete {name}\0\0" for name in gone if name in first])
+    creations = [f"update {name}\0{oid}\0\0" for name, oid in wanted.items()]
+    update_refs(git, [f"delete {name}\0\0" for name in gone if name not in first] + creations)

@@ -1,0 +1,127 @@
+"""Which of the human's git settings a session gets: an allow-list, without credentials.
+
+What is kept is what decides how git reads the tree and names the author. What is left out runs
+programs of the human's (hooks, monitors, helpers, signing), opens other files (includes,
+templates) or holds secrets (headers, user information in addresses).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+_KEPT_NAMES = frozenset(
+    "user.name user.email author.name author.email committer.name committer.email "
+    "core.filemode core.ignorecase core.precomposeunicode core.autocrlf core.eol core.symlinks "
+    "core.sparsecheckout core.sparsecheckoutcone core.quotepath core.abbrev core.whitespace "
+    "core.protecthfs core.protectntfs core.bigfilethreshold core.commentchar "
+    "index.sparse index.version init.defaultbranch commit.cleanup commit.verbose push.default "
+    "i18n.commitencoding extensions.objectformat extensions.partialclone".split()
+)
+_KEPT_SECTIONS = frozenset("filter lfs remote branch submodule diff merge pull rebase".split())
+_DROPPED_NAMES = frozenset(
+    "uploadpack receivepack proxy proxyauthmethod vcs helper external gpgsign verifysignatures "
+    "extraheader sslkey sslcert".split()
+)
+_USERINFO = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^/\s]*)@")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One setting: where it was set, its key in three parts, its value (None: no "=" at all)."""
+
+    scope: str
+    section: str
+    subsection: str
+    name: str
+    value: str | None
+
+    @property
+    def key(self) -> str:
+        """The key in git's spelling."""
+        return ".".join(part for part in (self.section, self.subsection, self.name) if part)
+
+
+def entries(listing: bytes) -> Iterator[Entry]:
+    """Read the output of `git config --list --show-scope -z`."""
+    fields = listing.split(b"\0")
+    for scope, field in zip(fields[::2], fields[1::2], strict=False):
+        key, equals, value = os.fsdecode(field).partition("\n")
+        section, _, rest = key.partition(".")
+        subsection, _, name = rest.rpartition(".")
+        yield Entry(os.fsdecode(scope), section, subsection, name, value if equals else None)
+
+
+def value_of(settings: Iterable[Entry], key: str) -> str | None:
+    """Return the effective value of `key`: the last one set."""
+    found = None
+    for entry in settings:
+        if entry.key == key:
+            found = entry.value
+    return found
+
+
+def session_config(settings: Iterable[Entry], *, worktree: str | None) -> str:
+    """Return the configuration file of a session's git directory.
+
+    `worktree` is the absolute path for `core.worktree`, for a git directory that needs it.
+    """
+    kept = [_without_credentials(entry) for entry in settings if _is_kept(entry)]
+    extended = any(entry.section == "extensions" for entry in kept)
+    ours = {
+        "repositoryformatversion": "1" if extended else "0",
+        "bare": "false",
+        "logallrefupdates": "true",
+        # The index was copied from another filesystem: its inode numbers and change times do not
+        # fit, and without these two the first status would read every file.
+        "checkstat": "minimal",
+        "trustctime": "false",
+    }
+    if worktree is not None:
+        ours["worktree"] = worktree
+    fixed = [Entry("", "core", "", name, value) for name, value in ours.items()]
+    fixed += [Entry("", "gc", "", "auto", "0"), Entry("", "maintenance", "", "auto", "false")]
+    return "".join(render(entry) for entry in (*kept, *fixed))
+
+
+def render(entry: Entry) -> str:
+    """Return the setting as lines of a configuration file."""
+    header = f'{entry.section} "{_quote(entry.subsection)}"' if entry.subsection else entry.section
+    if entry.value is None:
+        return f"[{header}]\n\t{entry.name}\n"
+    value = _quote(entry.value).replace("\n", "\\n").replace("\t", "\\t").replace("\b", "\\b")
+    return f'[{header}]\n\t{entry.name} = "{value}"\n'
+
+
+def _quote(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _is_kept(entry: Entry) -> bool:
+    if entry.key in _KEPT_NAMES:
+        return True
+    return (
+        entry.section in _KEPT_SECTIONS
+        and entry.name not in _DROPPED_NAMES
+        and "\n" not in entry.subsection
+    )
+
+
+def _without_credentials(entry: Entry) -> Entry:
+    value = None if entry.value is None else without_credentials(entry.value)
+    subsection = without_credentials(entry.subsection)
+    return Entry(entry.scope, entry.section, subsection, entry.name, value)
+
+
+def without_credentials(text: str) -> str:
+    """Drop `user:password@` from addresses in `text`; an ssh user, which is no secret, stays."""
+
+    def replaced(match: re.Match[str]) -> str:
+        scheme, userinfo = match[1], match[2]
+        if "ssh" in scheme.lower():
+            return f"{scheme}{userinfo.partition(':')[0]}@"
+        return scheme
+
+    return _USERINFO.sub(replaced, text)

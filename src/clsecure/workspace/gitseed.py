@@ -1,0 +1,237 @@
+"""What a fresh session's git directory holds, read by the human's own git from their repository.
+
+The session gets every ref, the index and a sanitised configuration, and borrows the objects.
+See gitrepository-layout(5) for the files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from clsecure.git import Git, Head, Repository, Running
+from clsecure.workspace.gitconfig import Entry, entries, session_config, value_of
+
+BORROWED = "/run/clsecure/objects"  # where the box mounts the object stores: BORROWED/0, /1, …
+SEED_REFS = "clsecure/refs"  # what the session started with; export.py leaves these out
+SEED_STASH = "clsecure/stash"
+
+_DIRECTORIES = (
+    "clsecure hooks info logs objects objects/info objects/pack refs refs/heads refs/tags".split()
+)
+# What git keeps for this checkout alone, and what all checkouts share.
+_OWN = (
+    "info/sparse-checkout MERGE_HEAD MERGE_MSG MERGE_MODE CHERRY_PICK_HEAD REVERT_HEAD ORIG_HEAD"
+).split()
+_SHARED = "info/attributes info/grafts shallow".split()
+# Refs that belong to one checkout's unfinished work, or to us.
+_NOT_SEEDED = ("refs/clsecure/", "refs/bisect/", "refs/worktree/", "refs/rewritten/")
+_MODULES_DEEP = 20
+
+
+@dataclass(frozen=True)
+class SeedFile:
+    """A file of the session's git directory.
+
+    `path` is relative to it. `content` is the bytes, or the human's file that holds them; that
+    one is opened as the human and its descriptor handed on. A file given so keeps its
+    modification time: an index that looks newer than it is hides edits made in its own second.
+    """
+
+    path: str
+    content: bytes | Path
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class GitSeed:
+    """Everything a session's git directory needs.
+
+    `objects` are the object stores to borrow, absolute, in the order of the numbers under
+    `BORROWED` which the `objects/info/alternates` files name.
+    """
+
+    files: tuple[SeedFile, ...]
+    directories: tuple[str, ...]
+    objects: tuple[Path, ...]
+
+
+def git_seed(repository: Repository, borrowed: Mapping[Path, str] | None = None) -> GitSeed:
+    """Describe the git directory of a new session of `repository`, with those of its submodules.
+
+    `borrowed` names other places for object stores than BORROWED/N. Raises CommandFailed when
+    git cannot read the repository.
+    """
+    asked = [
+        (prefix, each, _Questions(each)) for prefix, each in _with_modules(repository)
+    ]  # all are asked before the first answer is awaited
+    seed = _Seed(dict(borrowed or {}))
+    for prefix, each, questions in asked:
+        seed.add(prefix, each, questions, is_module=bool(prefix))
+    return GitSeed(tuple(seed.files), tuple(seed.directories), tuple(seed.objects))
+
+
+class _Questions:
+    """The two calls of git that a repository takes, on their way."""
+
+    def __init__(self, repository: Repository) -> None:
+        git = Git(repository)
+        self._refs: Running = git.start(
+            "for-each-ref", "--format=%(objectname) %(refname) %(symref)"
+        )
+        self._config: Running = git.start("config", "--list", "--show-scope", "-z")
+
+    def refs(self) -> list[list[str]]:
+        """Return [object, name, target of a symbolic ref or ""] for each ref to be seeded."""
+        lines = self._refs.result().text.splitlines()
+        split = [line.split(" ") for line in lines]
+        return [fields for fields in split if not fields[1].startswith(_NOT_SEEDED)]
+
+    def config(self) -> list[Entry]:
+        """Return all settings, the human's global ones first."""
+        return list(entries(self._config.result().stdout))
+
+
+class _Seed:
+    """Collects the files of a session's git directory; each submodule is a prefix in it."""
+
+    def __init__(self, borrowed: dict[Path, str]) -> None:
+        self.files: list[SeedFile] = []
+        self.directories: list[str] = []
+        self.objects: list[Path] = []
+        self._borrowed = borrowed
+
+    def add(
+        self, prefix: str, repository: Repository, questions: _Questions, *, is_module: bool
+    ) -> None:
+        """Describe one git directory, `prefix` deep in the session's own."""
+        self.directories += [prefix + name for name in _DIRECTORIES]
+        stores = [self._borrow(store) for store in object_stores(repository.common_dir)]
+        self._put(prefix + "objects/info/alternates", "".join(f"{at}\n" for at in stores))
+        for source, names in ((repository.git_dir, _OWN), (repository.common_dir, _SHARED)):
+            for name in names:
+                self._copy(prefix + name, source / name)
+        self._index(prefix, repository.git_dir)
+        settings = questions.config()
+        local = [entry for entry in settings if entry.scope in {"local", "worktree"}]
+        moved = value_of(local, "core.worktree")
+        top = repository.top
+        if is_module:
+            top = Path(os.path.normpath(repository.git_dir / (moved or ".")))
+        self._put(
+            prefix + "config",
+            session_config(settings, worktree=None if moved is None else os.fspath(top)),
+        )
+        self._put(prefix + "info/exclude", _excludes(settings, repository, top))
+        self._refs(prefix, repository, questions.refs())
+
+    def _refs(self, prefix: str, repository: Repository, refs: list[list[str]]) -> None:
+        # Without the trait "peeled" git looks tags up itself; for-each-ref cannot peel them fully.
+        lines = [f"{oid} {name}\n" for oid, name, target in refs if not target]
+        packed = "# pack-refs with: sorted \n" + "".join(lines)
+        self._put(prefix + "packed-refs", packed)
+        self._put(prefix + SEED_REFS, packed)
+        self._put(prefix + "HEAD", _head(repository))
+        for _, name, target in refs:
+            if target:
+                self._put(prefix + name, f"ref: {target}\n")
+        log = repository.common_dir / "logs/refs/stash"  # refs/stash without it lists nothing
+        self._copy(prefix + "logs/refs/stash", log)
+        self._copy(prefix + SEED_STASH, log)
+
+    def _index(self, prefix: str, git_dir: Path) -> None:
+        self._copy(prefix + "index", git_dir / "index")
+        for shared in sorted(git_dir.glob("sharedindex.*")):  # the base of a split index
+            self._copy(prefix + shared.name, shared)
+
+    def _borrow(self, store: Path) -> str:
+        if store not in self.objects:
+            self.objects.append(store)
+        return self._borrowed.get(store, f"{BORROWED}/{self.objects.index(store)}")
+
+    def _put(self, path: str, content: str) -> None:
+        self.files.append(SeedFile(path, os.fsencode(content)))
+
+    def _copy(self, path: str, source: Path) -> None:
+        if source.is_file():
+            self.files.append(SeedFile(path, source))
+
+
+def object_stores(common_dir: Path) -> list[Path]:
+    """Return the object directories a repository reads: its own, then what it borrows, recursively.
+
+    Stores that do not exist are left out, as git does.
+    """
+    found: list[Path] = []
+    waiting = [common_dir / "objects"]
+    while waiting:
+        store = Path(os.path.normpath(waiting.pop(0)))
+        if store in found or not store.is_dir():
+            continue
+        found.append(store)
+        try:
+            listed = (store / "info/alternates").read_bytes()
+        except OSError:
+            continue
+        lines = [line for line in listed.split(b"\n") if line and not line.startswith(b"#")]
+        waiting += [store / os.fsdecode(_unquoted(line)) for line in lines]
+    return found
+
+
+def _unquoted(line: bytes) -> bytes:
+    """Undo git's C-style quotes, which it uses for paths that begin with a quote."""
+    if len(line) < 2 or not (line.startswith(b'"') and line.endswith(b'"')):  # noqa: PLR2004 - a pair
+        return line
+    return line[1:-1].decode("unicode_escape").encode("latin-1")
+
+
+def _head(repository: Repository) -> str:
+    head = repository.head
+    if head.branch is not None:
+        return f"ref: refs/heads/{head.branch}\n"
+    return f"{head.commit}\n"
+
+
+def _excludes(settings: list[Entry], repository: Repository, top: Path) -> str:
+    """Join the human's global ignore file and the repository's own, which has the last word."""
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    named = value_of(settings, "core.excludesfile")
+    everywhere = top / Path(named).expanduser() if named else home / "git/ignore"
+    texts = (_text(everywhere), _text(repository.common_dir / "info/exclude"))
+    return "".join(text if text.endswith("\n") else text + "\n" for text in texts if text)
+
+
+def _text(path: Path) -> str:
+    try:
+        return os.fsdecode(path.read_bytes())
+    except OSError:
+        return ""
+
+
+def _with_modules(repository: Repository) -> Iterator[tuple[str, Repository]]:
+    """Yield the repository and the git directories of its submodules, with their prefixes."""
+    yield "", repository
+    yield from _modules(repository.git_dir / "modules", "modules/", _MODULES_DEEP)
+
+
+def _modules(directory: Path, prefix: str, depth: int) -> Iterator[tuple[str, Repository]]:
+    """Find git directories below `directory`: a submodule's name may have slashes in it."""
+    if not depth or not directory.is_dir():
+        return
+    for child in sorted(directory.iterdir()):
+        name = f"{prefix}{child.name}/"
+        if not (child / "HEAD").is_file():
+            yield from _modules(child, name, depth - 1)
+            continue
+        # The working tree may be missing; git is only asked for refs and settings.
+        yield name, Repository(child, child, child, _module_head(child))
+        yield from _modules(child / "modules", f"{name}modules/", depth - 1)
+
+
+def _module_head(git_dir: Path) -> Head:
+    text = _text(git_dir / "HEAD").strip()
+    if text.startswith("ref: refs/heads/"):
+        return Head(None, text.removeprefix("ref: refs/heads/"))
+    return Head(text, None)

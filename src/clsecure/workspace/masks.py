@@ -1,0 +1,201 @@
+"""Secrets that lie in the tree: which paths a session must not see.
+
+`find` and `grep` list matching names (never contents) while the session is being made ready. What
+git tracks is never hidden: its history holds it anyway, and a hidden tracked file looks deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+
+from clsecure.errors import ExitCode, UserError
+from clsecure.git import SAFE, Repository, clean_environment
+from clsecure.output import escape
+from clsecure.process import run
+
+DEFAULT_HIDE: tuple[str, ...] = (
+    *(".env", ".env.*"),
+    *("*.pem", "*.key", "*.p12", "*.pfx", "*.keystore", "*.jks", "*.kdbx"),
+    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
+    *(".netrc", "_netrc", ".git-credentials", ".npmrc", ".pypirc"),
+    *("*.tfstate", "*.tfstate.*"),
+    *("credentials*.json", "service-account*.json"),
+    *(".aws", ".gnupg", ".ssh"),
+)
+# Examples that are meant to be shared, and the public halves of keys.
+DEFAULT_SHOW: tuple[str, ...] = (
+    *(".env.example", ".env.sample", ".env.template", ".env.dist"),
+    *(".env.*.example", ".env.*.sample", ".env.*.template", ".env.*.dist"),
+    *("id_rsa*.pub", "id_dsa*.pub", "id_ecdsa*.pub", "id_ed25519*.pub"),
+)
+# Trees that tools fill: large, and a secret in them was not put there by the human.
+PRUNED: tuple[str, ...] = (
+    *(".git", "node_modules", "site-packages", ".venv", "venv", ".tox", ".nox", "target"),
+    *("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".gradle", ".terraform"),
+)
+_FEW = 50  # git is asked about so many paths by name; about more, for all that it tracks
+
+
+def start_scan(
+    repository: Repository,
+    hide: Sequence[str] = DEFAULT_HIDE,
+    show: Sequence[str] = (),
+) -> Scan:
+    """Start to look for secrets below the top of `repository`, beside this process.
+
+    A pattern is a shell glob for a name or, with "/" in it, for a path relative to the top (where
+    "**" crosses directories); the case of ASCII letters does not matter. `show` and DEFAULT_SHOW
+    win over `hide`. Raises UserError where `find` or `grep` is missing.
+    """
+    hidden, shown = _matcher(hide), _matcher((*DEFAULT_SHOW, *show))
+    prune = [word for name in PRUNED for word in ("-o", "-name", name)][1:]
+    tree = ("find", ".", "-mindepth", "1", "(", "-type", "d", "(", *prune, ")", "-prune", ")")
+    pattern = "|".join(_ere(each) for each in hide) or "^$"
+    # grep only narrows the list down; `_matcher` decides.
+    narrow = ("grep", "-ziE", "-e", f"^\\./(.*/)?({pattern})$")
+    env = clean_environment()
+    try:
+        finder = subprocess.Popen(  # noqa: S603 - an argv tuple, never a shell
+            (*tree, "-o", "-print0"),
+            cwd=repository.top,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # directories that the human cannot read either
+        )
+        filtering = subprocess.Popen(  # noqa: S603 - the same
+            narrow, env=env, stdin=finder.stdout, stdout=subprocess.PIPE
+        )
+    except FileNotFoundError as error:
+        hint = "install them, for example: apt install findutils grep"
+        message = f"{error.filename} is not installed"
+        raise UserError(message, hint=hint, code=ExitCode.MISSING) from error
+    if finder.stdout:
+        finder.stdout.close()  # grep alone holds it now
+    return Scan(repository, finder, filtering, hidden, shown)
+
+
+class Scan:
+    """A search under way; `result` waits for its end."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        finder: subprocess.Popen[bytes],
+        filtering: subprocess.Popen[bytes],
+        hidden: re.Pattern[str],
+        shown: re.Pattern[str],
+    ) -> None:
+        self._repository = repository
+        self._finder = finder
+        self._filtering = filtering
+        self._hide, self._show = hidden, shown
+
+    def result(self) -> tuple[str, ...]:
+        """Return the paths to hide, sorted, relative to the top; a directory is hidden whole.
+
+        Raises UserError when the search itself failed: then nothing is known to be safe.
+        """
+        listed, _ = self._filtering.communicate()
+        # find's 1: it could not read a directory; grep's 1: nothing matched.
+        if self._finder.wait() not in {0, 1} or self._filtering.returncode not in {0, 1}:
+            message = "the search for secrets in the project failed"
+            raise UserError(message, hint="try again", code=ExitCode.REFUSED)
+        paths = [os.fsdecode(path)[2:] for path in listed.split(b"\0") if path]
+        wanted = [path for path in paths if self._is_secret(path)]
+        if not wanted:
+            return ()
+        tracked = self._tracked(wanted)
+        found = sorted({each for path in wanted for each in self._untracked(path, tracked)})
+        return tuple(_outermost(found))
+
+    def _is_secret(self, path: str) -> bool:
+        if not self._hide.fullmatch(path) or self._show.fullmatch(path):
+            return False
+        # A virtual environment is sometimes called .env.
+        return not os.path.lexists(self._repository.top / path / "pyvenv.cfg")
+
+    def _untracked(self, path: str, tracked: set[str]) -> Iterator[str]:
+        """Yield `path`, or what is not tracked in it when it holds something that is."""
+        if path in tracked:
+            return
+        if not any(each.startswith(f"{path}/") for each in tracked):
+            yield path
+            return
+        top = self._repository.top
+        for parent, _, names in os.walk(top / path):
+            for name in names:
+                each = os.path.relpath(f"{parent}/{name}", top)
+                if each not in tracked and not self._show.fullmatch(each):
+                    yield each
+
+    def _tracked(self, paths: Sequence[str]) -> set[str]:
+        """Return those of `paths`, and of the files below them, that a repository tracks.
+
+        A submodule, or any other repository in the tree, answers for its own files.
+        """
+        by_owner: dict[str, list[str]] = {}
+        for path in paths:
+            by_owner.setdefault(self._owner(path), []).append(path)
+        found: set[str] = set()
+        for owner, owned in by_owner.items():
+            asked = [path.removeprefix(owner) for path in owned] if len(owned) <= _FEW else []
+            top = self._repository.top / owner
+            listing = ("--literal-pathspecs", *SAFE, "ls-files", "-z", "--", *asked)
+            answer = run("git", "-C", top, *listing, env=clean_environment(), check=not owner)
+            found.update(owner + name for name in answer.text.split("\0") if name)
+        return found
+
+    def _owner(self, path: str) -> str:
+        """Return the innermost repository that `path` lies in: "" or a path that ends in "/"."""
+        parent = path.rpartition("/")[0]
+        while parent and not os.path.lexists(self._repository.top / parent / ".git"):
+            parent = parent.rpartition("/")[0]
+        return f"{parent}/" if parent else ""
+
+
+def _outermost(paths: Sequence[str]) -> Iterator[str]:
+    """Leave out what lies below another path of the list."""
+    known = set(paths)
+    for path in paths:
+        parents = path.split("/")[:-1]
+        if not any("/".join(parents[:depth]) in known for depth in range(1, len(parents) + 1)):
+            yield path
+
+
+_TOKEN = re.compile(
+    r"(?P<tree>\*\*/?)|(?P<star>\*)|(?P<one>\?)|(?P<set>\[!?\]?[^\]]*\])|(?P<char>.)", re.DOTALL
+)
+
+
+def _ere(glob: str) -> str:
+    """Translate a glob into an extended regular expression that both grep and `re` read alike."""
+    parts = []
+    for token in _TOKEN.finditer(glob.strip("/")):
+        kind, text = token.lastgroup, token.group()
+        if kind == "tree":
+            parts.append("(.*/)?" if text.endswith("/") else ".*")
+        elif kind == "star":
+            parts.append("[^/]*")
+        elif kind == "one":
+            parts.append("[^/]")
+        elif kind == "set":
+            parts.append(text.replace("[!", "[^").replace("\\", "\\\\"))
+        elif text == "\n":
+            parts.append(".")  # to grep, a newline would end the expression
+        else:
+            parts.append(f"\\{text}" if text in r".^$+{}()|\[]" else text)
+    return "".join(parts)
+
+
+def _matcher(globs: Sequence[str]) -> re.Pattern[str]:
+    """Return an expression for whole paths: a glob without "/" stands for a name at any depth."""
+    parts = [_ere(each) if "/" in each.rstrip("/") else f"(.*/)?{_ere(each)}" for each in globs]
+    expression = "|".join(f"({part})" for part in parts) or r"(?!)"
+    try:
+        return re.compile(expression, re.IGNORECASE | re.DOTALL | re.ASCII)
+    except re.error as error:
+        message = f"not a pattern for file names: {escape(' '.join(globs))}"
+        hint = "patterns are shell globs, for example: *.pem"
+        raise UserError(message, hint=hint, code=ExitCode.USAGE) from error
