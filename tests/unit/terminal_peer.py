@@ -40,6 +40,7 @@ def start(argv, descriptors, close=()):
     pid = os.fork()
     if pid == 0:
         os.setsid()
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
         if os.isatty(0):
