@@ -23,7 +23,14 @@ def fork(main: Callable[[], None], *, keep: Sequence[int]) -> int:
     are kept), has no Python signal handlers, and ignores the keyboard's signals and SIGHUP: it
     ends when `main` returns, or by SIGTERM and SIGKILL. It never returns into the caller's code.
     """
-    pid = os.fork()
+    parent = os.getpid()
+    # Blocked, so that no signal finds the child with handlers that are the parent's.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+    finally:
+        if os.getpid() == parent:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if pid:
         return pid
     status = 1
@@ -44,7 +51,7 @@ def die_with_parent(parent: int) -> None:
     `parent` is the pid that the parent had; where it is gone already, this process ends now.
     The setting is lost at a change of credentials (prctl(2), PR_SET_PDEATHSIG).
     """
-    import ctypes  # noqa: PLC0415 - needed in the child only, off the way to the agent
+    import ctypes
 
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:

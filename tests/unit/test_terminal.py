@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pexpect
@@ -30,7 +31,9 @@ def leave():
     print(OFF, end="", flush=True)
     termios.tcsetattr(0, termios.TCSADRAIN, saved)
 signal.signal(signal.SIGCONT, enter)
-signal.signal(signal.SIGWINCH, lambda *_: print("size %dx%d\r" % os.get_terminal_size(0), flush=True))
+def resized(*_):
+    print("size %dx%d\r" % os.get_terminal_size(0), flush=True)
+signal.signal(signal.SIGWINCH, resized)
 enter()
 while True:
     key = os.read(0, 100)
@@ -51,6 +54,28 @@ def _screen(tmp_path):
     program = tmp_path / "screen.py"
     program.write_text(FULL_SCREEN)
     return f"/usr/bin/python3 -IS {program}"
+
+
+class Front:
+    """Command lines of the front end; the mark tells its processes from other tests'."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __call__(self, command, *options):
+        return f"{sys.executable} {FRONT} {' '.join(options)} --mark={self.mark} -- {command}"
+
+    def pid(self):
+        """The relay's own process, and not the watcher."""
+        return min(running(self.mark))
+
+    def is_gone(self):
+        return gone(self.mark)
+
+
+@pytest.fixture(name="front")
+def _front(tmp_path):
+    return Front(f"front-of-{os.getpid()}-{tmp_path.name}")
 
 
 @pytest.fixture(name="environment")
@@ -92,10 +117,6 @@ def _shell(spawn):
     return shell
 
 
-def front(command, *options):
-    return " ".join([sys.executable, str(FRONT), *options, "--", command])
-
-
 def ask(shell, command):
     """Run a command in the shell; what it printed."""
     shell.sendline(command)
@@ -125,7 +146,7 @@ def running(path):
     return found
 
 
-def test_keys_output_and_exit_code_pass(shell, screen):
+def test_keys_output_and_exit_code_pass(shell, screen, front):
     before = ask(shell, "stty -g")
     shell.sendline(front(screen))
     shell.expect_exact("ready 500")
@@ -139,7 +160,7 @@ def test_keys_output_and_exit_code_pass(shell, screen):
     assert ask(shell, "stty -g") == before
 
 
-def test_a_resize_reaches_the_program(shell, screen):
+def test_a_resize_reaches_the_program(shell, screen, front):
     shell.sendline(front(screen))
     shell.expect_exact("ready 500")
     shell.setwinsize(40, 111)
@@ -148,11 +169,11 @@ def test_a_resize_reaches_the_program(shell, screen):
     shell.expect_exact("shell$ ")
 
 
-def test_what_a_crashed_program_left_on_is_switched_off(shell, screen):
+def test_what_a_crashed_program_left_on_is_switched_off(shell, screen, front):
     before = ask(shell, "stty -g")
     shell.sendline(front(screen))
     shell.expect_exact("ready")
-    [pid] = [p for p in running(screen.split()[-1]) if p not in running(str(FRONT))]
+    [pid] = [p for p in running(screen.split()[-1]) if p not in running(front.mark)]
     os.kill(pid, signal.SIGKILL)
     shell.expect_exact("shell$ ")
     for sequence in (b"\x1b[?1049l", b"\x1b[?1000l", b"\x1b[?2004l", b"\x1b[<1u", b"\x1b[?25h"):
@@ -161,7 +182,7 @@ def test_what_a_crashed_program_left_on_is_switched_off(shell, screen):
     assert ask(shell, "stty -g") == before
 
 
-def test_nothing_is_added_to_plain_output(shell):
+def test_nothing_is_added_to_plain_output(shell, front):
     shell.sendline(front("echo plain"))
     shell.expect_exact("\r\nplain\r\n")
     shell.expect_exact("shell$ ")
@@ -169,31 +190,31 @@ def test_nothing_is_added_to_plain_output(shell):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-def test_the_terminal_is_restored_however_the_front_end_dies(shell, screen, number):
+def test_the_terminal_is_restored_however_the_front_end_dies(shell, screen, number, front):
     before = ask(shell, "stty -g")
     shell.sendline(front(screen) + " ; echo code $?")
     shell.expect_exact("ready")
     time.sleep(0.05)
-    pid = min(running(str(FRONT)))
+    pid = front.pid()
     os.kill(pid, number)
     shell.expect(rb"code (\d+)")
     assert int(shell.match[1]) == 128 + number
     shell.expect_exact("shell$ ")
     time.sleep(0.1)
     assert ask(shell, "stty -g") == before
-    assert gone(str(FRONT))
+    assert front.is_gone()
 
 
-def test_the_screen_is_left_when_the_front_end_is_killed(shell, screen):
+def test_the_screen_is_left_when_the_front_end_is_killed(shell, screen, front):
     shell.sendline(front(screen))
     shell.expect_exact("ready")
-    os.kill(min(running(str(FRONT))), signal.SIGKILL)
+    os.kill(front.pid(), signal.SIGKILL)
     for sequence in ("\x1b[<1u", "\x1b[?1049l", "\x1b[?25h", "\x1b[?1000l", "\x1b[?2004l"):
         shell.expect_exact(sequence)
-    assert gone(str(FRONT))
+    assert front.is_gone()
 
 
-def test_ctrl_z_stops_and_fg_goes_on(shell, screen, environment):
+def test_ctrl_z_stops_and_fg_goes_on(shell, screen, environment, front):
     before = ask(shell, "stty -g")
     shell.sendline(front(screen))
     shell.expect_exact("ready")
@@ -218,7 +239,7 @@ def test_ctrl_z_stops_and_fg_goes_on(shell, screen, environment):
     assert Path(environment["PEER_LOG"]).read_text().split() == ["CONT", "CONT"]
 
 
-def test_ctrl_z_inside_a_script_stops_the_script_too(shell, screen, tmp_path):
+def test_ctrl_z_inside_a_script_stops_the_script_too(shell, screen, tmp_path, front):
     script = tmp_path / "script"
     script.write_text(f"{front(screen)}\necho after $?\n")
     shell.sendline(f"sh {script}")
@@ -232,7 +253,7 @@ def test_ctrl_z_inside_a_script_stops_the_script_too(shell, screen, tmp_path):
     shell.expect_exact("after 7")
 
 
-def test_bg_stops_again_and_kill_ends_it(shell, screen):
+def test_bg_stops_again_and_kill_ends_it(shell, screen, front):
     before = ask(shell, "stty -g")
     shell.sendline(front(screen))
     shell.expect_exact("ready")
@@ -243,41 +264,42 @@ def test_bg_stops_again_and_kill_ends_it(shell, screen):
     time.sleep(0.2)
     assert "Stopped" in ask(shell, "jobs")
     ask(shell, "kill %1")
-    assert gone(str(FRONT))
+    assert front.is_gone()
     ask(shell, "")
     assert ask(shell, "stty -g") == before
 
 
-def test_kill_while_suspended_leaves_the_shell_its_terminal(shell, screen):
+def test_kill_while_suspended_leaves_the_shell_its_terminal(shell, screen, front):
     shell.sendline(front(screen))
     shell.expect_exact("ready")
     shell.send("\x1a")
     shell.expect("Stopped")
     shell.expect_exact("shell$ ")
     shell.sendline("kill -9 %1")
-    assert gone(str(FRONT))
+    assert front.is_gone()
     shell.expect_exact("shell$ ")
     assert b"\x1b[?1049l" not in shell.before
     assert "fine" in ask(shell, "echo fi''ne")
 
 
-def test_ctrl_z_stops_a_plain_program_too(shell):
-    shell.sendline(front("cat"))
-    time.sleep(0.3)
+def test_ctrl_z_stops_a_plain_program_too(shell, front):
+    shell.sendline(front("sh -c 'echo on; exec cat'"))
+    shell.expect_exact("\r\non\r\n")
     shell.send("line\n")
     shell.expect_exact("line\r\nline\r\n")
     shell.send("\x1a")
     shell.expect("Stopped")
     shell.expect_exact("shell$ ")
     shell.sendline("fg")
-    time.sleep(0.3)
+    shell.expect_exact("exec cat'\r\n")
+    time.sleep(0.2)
     shell.send("more\n")
     shell.expect_exact("more\r\nmore\r\n")
     shell.send("\x04")
     shell.expect_exact("shell$ ")
 
 
-def test_a_shell_in_the_box_keeps_ctrl_z_for_itself(shell):
+def test_a_shell_in_the_box_keeps_ctrl_z_for_itself(shell, front):
     shell.sendline(front("env PS1=inner: bash --norc --noprofile -i"))
     shell.expect_exact("inner:")
     shell.sendline("sleep 300")
@@ -290,7 +312,7 @@ def test_a_shell_in_the_box_keeps_ctrl_z_for_itself(shell):
     assert ask(shell, "echo code $?").startswith("code 5")
 
 
-def test_ctrl_z_without_a_shell_does_not_freeze(spawn, screen):
+def test_ctrl_z_without_a_shell_does_not_freeze(spawn, screen, front):
     """As the first program of a terminal window nobody could continue us."""
     process = spawn(front(screen).split())
     process.expect_exact("ready")
@@ -300,15 +322,15 @@ def test_ctrl_z_without_a_shell_does_not_freeze(spawn, screen):
     process.expect(pexpect.EOF)
 
 
-def test_a_closed_terminal_ends_everything(spawn, screen):
+def test_a_closed_terminal_ends_everything(spawn, screen, front):
     process = spawn(front(screen).split())
     process.expect_exact("ready")
     process.ptyproc.fileobj.close()
-    assert gone(str(FRONT))
+    assert front.is_gone()
     assert gone(screen.split()[-1])
 
 
-def test_type_ahead_goes_to_the_program_first_and_the_rest_to_the_shell(shell):
+def test_type_ahead_goes_to_the_program_first_and_the_rest_to_the_shell(shell, front):
     shell.sendline(front("bash -c 'read a; sleep 0.3; echo got:$a'"))
     time.sleep(0.2)
     shell.send("early\n")
@@ -332,10 +354,8 @@ def test_a_large_paste_passes_while_the_program_writes_a_lot(spawn):
     deadline = time.monotonic() + 20
     while b"all 300000" not in received and time.monotonic() < deadline:
         if left:
-            try:
+            with suppress(BlockingIOError):
                 left -= os.write(process.child_fd, b"x" * min(left, 65536))
-            except BlockingIOError:
-                pass
         try:
             received = received[-100:] + os.read(process.child_fd, 65536)
         except BlockingIOError:
@@ -345,7 +365,7 @@ def test_a_large_paste_passes_while_the_program_writes_a_lot(spawn):
     assert b"all 300000" in received
 
 
-def test_the_shells_terminal_does_not_become_non_blocking(shell, screen):
+def test_the_shells_terminal_does_not_become_non_blocking(shell, screen, front):
     shell.sendline(front(screen))
     shell.expect_exact("ready")
     flags = Path(f"/proc/{shell.pid}/fdinfo/0").read_text()
@@ -353,7 +373,7 @@ def test_the_shells_terminal_does_not_become_non_blocking(shell, screen):
     shell.send("q")
 
 
-def test_output_written_just_before_the_end_is_shown(shell):
+def test_output_written_just_before_the_end_is_shown(shell, front):
     shell.sendline(front("bash -c 'seq 20000; echo the-last-line'"))
     shell.expect_exact("the-last-line\r\n")
     shell.expect_exact("shell$ ")
@@ -361,7 +381,7 @@ def test_output_written_just_before_the_end_is_shown(shell):
     assert not lines
 
 
-def test_the_attributes_given_are_those_restored(shell):
+def test_the_attributes_given_are_those_restored(shell, front):
     """What sudo did to the terminal before the relay began is not what is restored."""
     before = ask(shell, "stty -g")
     shell.sendline(front("true", "--spoilt"))
@@ -370,7 +390,7 @@ def test_the_attributes_given_are_those_restored(shell):
 
 
 @pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
-def test_ctrl_z_and_fg_in_zsh(spawn, screen):
+def test_ctrl_z_and_fg_in_zsh(spawn, screen, front):
     shell = spawn([shutil.which("zsh"), "-f", "-i"])
     shell.sendline("PS1='shell$ '; unsetopt zle prompt_sp prompt_cr")
     shell.expect_exact("shell$ ")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clsecure.screen import ScreenModes
-from clsecure.suspend import (
+from clsecure.terminal.screen import ScreenModes
+from clsecure.terminal.suspend import (
     GIVE_UP_SECONDS,
     SETTLED_SECONDS,
     Mode,
@@ -67,7 +69,7 @@ def test_the_undo_sequence_undoes():
 @given(st.lists(st.integers(0, len(FULL_SCREEN)), max_size=8))
 def test_sequences_cut_in_two_are_understood(cuts):
     edges = sorted({0, *cuts, len(FULL_SCREEN)})
-    pieces = [FULL_SCREEN[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [FULL_SCREEN[a:b] for a, b in pairwise(edges)]
     assert after(*pieces) == after(FULL_SCREEN)
 
 

@@ -85,8 +85,8 @@ def start(forwards: Sequence[Forward]) -> Started:
 
 def serve(forwards: Sequence[Forward], lifeline: int) -> None:
     """Serve until `lifeline` (a pipe or socket) is at its end. Takes over the listeners."""
-    import asyncio  # noqa: PLC0415 - 40 ms, which only the child shall pay, beside the start
-    import resource  # noqa: PLC0415 - as above
+    import asyncio
+    import resource
 
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
@@ -96,7 +96,7 @@ def serve(forwards: Sequence[Forward], lifeline: int) -> None:
 
 
 async def _serve(forwards: Sequence[Forward], lifeline: int) -> None:
-    import asyncio  # noqa: PLC0415 - see serve
+    import asyncio
 
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(lifeline, ended.set)
@@ -107,7 +107,7 @@ async def _serve(forwards: Sequence[Forward], lifeline: int) -> None:
 
 
 async def _listen(forward: Forward) -> asyncio.Server:
-    import asyncio  # noqa: PLC0415 - see serve
+    import asyncio
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _carry(reader, writer, forward)
@@ -120,7 +120,7 @@ async def _carry(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, forward: Forward
 ) -> None:
     """Carry one connection to its end; any error on one side resets the other."""
-    import asyncio  # noqa: PLC0415 - see serve
+    import asyncio
 
     writers = [writer]
     try:

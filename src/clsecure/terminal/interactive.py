@@ -10,23 +10,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from clsecure.human_terminal import IN, OUT, HumanTerminal, HangupError
-from clsecure.pipes import relay_pipes
-from clsecure.relay import READ_SIZE, Exited, Outlet, Peer, Signals, wait
-from clsecure.suspend import POLL_SECONDS, Mode, SuspendKey, SuspendWatch
+from clsecure.terminal.base import READ_SIZE, Exited, Outlet, Peer, Signals, wait
+from clsecure.terminal.human import IN, OUT, HangupError, HumanTerminal
+from clsecure.terminal.suspend import POLL_SECONDS, Mode, SuspendKey, SuspendWatch
 
 if TYPE_CHECKING:
-    from clsecure.watcher import Attributes
-
-__all__ = [
-    "Exited",
-    "Peer",
-    "has_terminal",
-    "relay_pipes",
-    "relay_terminal",
-    "terminal_attributes",
-    "terminal_size",
-]
+    from clsecure.terminal.watcher import Attributes
 
 _USUAL_SIZE = (24, 80)
 _WINSIZE = bytes(8)  # struct winsize: four unsigned shorts

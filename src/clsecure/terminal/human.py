@@ -10,9 +10,9 @@ import termios
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from clsecure.relay import Outlet
-from clsecure.screen import ScreenModes
-from clsecure.watcher import Attributes, Watcher, is_raw
+from clsecure.terminal.base import Outlet
+from clsecure.terminal.screen import ScreenModes
+from clsecure.terminal.watcher import Attributes, Watcher, is_raw
 
 if TYPE_CHECKING:
     from types import TracebackType

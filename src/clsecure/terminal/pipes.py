@@ -8,7 +8,7 @@ import signal
 import stat
 import time
 
-from clsecure.relay import READ_SIZE, Exited, Outlet, Peer, Signals, wait
+from clsecure.terminal.base import READ_SIZE, Exited, Outlet, Peer, Signals, wait
 
 GRACE_SECONDS = 5.0  # for the command to end by itself after SIGTERM or SIGHUP
 _DRAIN_SECONDS = 2.0  # without a byte, after the command's end: nobody is left who could write
