@@ -14,6 +14,7 @@ import sys
 import tty
 
 from clsecure import terminal
+from clsecure.errors import UserError
 
 
 class Child:
@@ -26,6 +27,8 @@ class Child:
         return self.pidfd
 
     def next_event(self):
+        if os.environ.get("PEER_GONE"):
+            raise UserError("the helper is gone")
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return terminal.Exited(status if status >= 0 else 128 - status)
 
@@ -70,4 +73,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as error:
+        sys.exit(f"error: {error.message}")

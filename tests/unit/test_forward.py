@@ -127,9 +127,10 @@ def test_a_dead_target_resets_at_once(target):
                 client.recv(1)
 
 
-def test_a_name_that_does_not_resolve_resets():
+@pytest.mark.parametrize("name", ["no such host", "a" * 300])
+def test_a_name_that_does_not_resolve_resets(name):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        forwards = [forward.Forward(listener.fileno(), "no such host", 1)]
+        forwards = [forward.Forward(listener.fileno(), name, 1)]
         with forward.start(forwards), socket.create_connection(listener.getsockname()) as client:
             client.settimeout(5)
             with pytest.raises(ConnectionResetError):

@@ -182,6 +182,16 @@ def test_what_a_crashed_program_left_on_is_switched_off(shell, screen, front):
     assert ask(shell, "stty -g") == before
 
 
+def test_a_lost_helper_is_an_error_on_a_restored_terminal(shell, screen, front):
+    before = ask(shell, "stty -g")
+    shell.sendline("PEER_GONE=1 " + front(screen))
+    shell.expect_exact("ready")
+    shell.send("q")
+    shell.expect_exact("error: the helper is gone\r\n")
+    shell.expect_exact("shell$ ")
+    assert ask(shell, "stty -g") == before
+
+
 def test_nothing_is_added_to_plain_output(shell, front):
     shell.sendline(front("echo plain"))
     shell.expect_exact("\r\nplain\r\n")

@@ -133,7 +133,7 @@ async def _carry(
         async with asyncio.TaskGroup() as both:
             both.create_task(_pump(reader, outside))
             both.create_task(_pump(answers, writer))
-    except* OSError:  # TimeoutError and socket.gaierror are among them
+    except* (OSError, UnicodeError):  # no answer, no such name, a name that cannot be one
         for each in writers:
             _reset(each)
     finally:
