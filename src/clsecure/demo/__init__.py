@@ -1,0 +1,61 @@
+"""The pieces of `clsecure demo`: a sample repository, a scripted agent, and its report."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+REPORT_MARK = "clsecure-demo-report: "
+DAEMON_NAME = "clsecure-demo-daemon"  # its argv[0]: what to look for after the session
+HOOK_NAME = "post-checkout"  # written below the agent's own .git/hooks
+_AGENT = Path(__file__).with_name("agent.py")
+
+
+class Outcome(Enum):
+    """How an attempt of the agent ended, as the agent itself saw it."""
+
+    STOPPED = "stopped"
+    CONTAINED = "contained"  # it worked, on something that is the session's own
+    GOT_THROUGH = "got through"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One thing that the agent tried; `detail` is the agent's text, to be escaped."""
+
+    name: str
+    what: str
+    outcome: Outcome
+    detail: str
+
+
+def install_agent(directory: Path) -> Path:
+    """Put the scripted agent into `directory` as the program `claude`; its path."""
+    program = directory / "claude"
+    program.write_bytes(_AGENT.read_bytes())
+    os.chmod(program, 0o755)  # noqa: S103 - the worker, another user, runs it
+    return program
+
+
+def parse_report(text: str) -> tuple[Attempt, ...]:
+    """Read the agent's report from its output, or from the file it wrote.
+
+    Raises ValueError when there is none or it is malformed.
+    """
+    import json
+
+    line = next((line for line in reversed(text.splitlines()) if REPORT_MARK in line), text)
+    try:
+        return tuple(
+            Attempt(
+                str(entry["name"]),
+                str(entry["what"]),
+                Outcome(entry["outcome"]),
+                str(entry["detail"]),
+            )
+            for entry in json.loads(line.rpartition(REPORT_MARK)[2])["attempts"]
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no report of the demo agent: {error!r}") from error
