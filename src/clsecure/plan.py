@@ -119,7 +119,7 @@ def network_words(network: Network, api: endpoint.Endpoint | None) -> str:
 
 def _workspace(config: Config, facts: Facts) -> tuple[WorkspaceKind, str]:
     reason = why_no_overlay(facts)
-    if config.full_clone or config.workspace is WorkspaceKind.CLONE:
+    if config.workspace is WorkspaceKind.CLONE:
         return WorkspaceKind.CLONE, "asked for"
     if not reason:
         return WorkspaceKind.OVERLAY, ""

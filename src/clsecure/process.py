@@ -53,15 +53,15 @@ def run(
     code is not 0, FileNotFoundError when there is no such program.
     """
     words: Sequence[str] = tuple(os.fspath(word) for word in argv)
-    source = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
-    ended = subprocess.run(
+    ended = subprocess.run(  # noqa: S603 - an argv tuple, never a shell
         words,
         env=env,
         cwd=cwd,
+        input=stdin if isinstance(stdin, bytes) else None,
+        stdin=None if isinstance(stdin, bytes) else stdin,
         stdout=subprocess.PIPE if stdout is None else stdout,
         stderr=subprocess.PIPE,
         check=False,
-        **source,  # type: ignore[call-overload]
     )
     completed = Completed(tuple(words), ended.returncode, ended.stdout or b"", ended.stderr)
     if check and completed.returncode:

@@ -88,8 +88,8 @@ def _serve(control: socket.socket, sessions: Sessions) -> bool:
 
 def _wait(control: socket.socket, box: Box) -> bool:
     # True: the human says something. False: the box has ended on its own.
-    ready, _, _ = select.select([control, box.ended], [], [])
-    return control in ready
+    ready, _, _ = select.select([control.fileno(), box.ended], [], [])
+    return control.fileno() in ready
 
 
 def _run(control: socket.socket, sessions: Sessions, request: Exec, descriptors: list[int]) -> bool:

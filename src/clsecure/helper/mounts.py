@@ -63,9 +63,9 @@ class Builder:
             if tree is None:
                 tree = _FRESH[mount.kind](mount)
             is_file = not _is_directory(tree)
-            target = places.make(mount.at, is_file=is_file)
-            sc.attach(tree, target)
-            os.close(target)
+            point = places.make(mount.at, is_file=is_file)
+            sc.attach(tree, point)
+            os.close(point)
             if mount.kind in ("home", "overlay", "clone", "git"):
                 places.own(mount.at, tree)
             if mount.kind == "devices":
@@ -152,7 +152,7 @@ class Builder:
 
     def _workspace(self, source: int) -> int:
         lower = self._idmapped(source)
-        lowers = (lower,)
+        lowers: tuple[int, ...] = (lower,)
         if self._masks:
             lowers = (mask_layer(lower, self._masks), lower)
         try:

@@ -150,7 +150,11 @@ def read_record(directory: int) -> Session | None:
     try:
         return Session.from_json(json.loads(os.read(record, _MAX_RECORD)))
     except (BadField, ValueError) as error:
-        raise Refusal(f"a session's record cannot be read: {error}", code=1) from None
+        raise Refusal(
+            f"the session's record cannot be read: {error}",
+            hint=f"root can remove it: {ROOT}",
+            code=1,
+        ) from None
     finally:
         os.close(record)
 
@@ -164,12 +168,20 @@ def all_sessions(root: int, human: int) -> tuple[Session, ...]:
         except (NotADirectoryError, FileNotFoundError):
             continue
         try:
-            session = read_record(directory)
+            session = _read_quietly(directory)
             if session and session.human == human:
                 found.append(session.replace(running=_is_locked(directory)))
         finally:
             os.close(directory)
     return tuple(found)
+
+
+def _read_quietly(directory: int) -> Session | None:
+    # One damaged record must not hide the other sessions.
+    try:
+        return read_record(directory)
+    except Refusal:
+        return None
 
 
 def _is_locked(directory: int) -> bool:

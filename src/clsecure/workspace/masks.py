@@ -110,6 +110,13 @@ class Scan:
         found = sorted({each for path in wanted for each in self._untracked(path, tracked)})
         return tuple(_outermost(found))
 
+    def stop(self) -> None:
+        """End a search whose result nobody waits for any more."""
+        for process in (self._finder, self._filtering):
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
     def _is_secret(self, path: str) -> bool:
         if not self._hide.fullmatch(path) or self._show.fullmatch(path):
             return False
