@@ -247,6 +247,7 @@ def _listen(listener: Listener) -> socket.socket:
 
 
 def _write_inside(programs: dict[str, bytes]) -> None:
+    os.makedirs(INSIDE, 0o755, exist_ok=True)
     for name, content in programs.items():
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         file = os.open(f"{INSIDE}/{name}", flags, 0o644)

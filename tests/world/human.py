@@ -1,0 +1,165 @@
+"""A human: a real user of this machine who may use sudo, made for a test and removed after it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pexpect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+PREFIX = "clsecure-t-"
+PROGRAM = Path(sys.executable).parent / "clsecure"
+_SECONDS = 60
+
+
+class Human:
+    """Runs programs as that user, with a clean environment."""
+
+    def __init__(self, name: str) -> None:
+        self.account = pwd.getpwnam(name)
+        self.name = name
+        self.home = Path(self.account.pw_dir)
+        self.environment = {
+            "HOME": str(self.home),
+            "USER": name,
+            "LOGNAME": name,
+            "SHELL": "/bin/bash",
+            "LANG": "C.UTF-8",
+            "TERM": "xterm-256color",
+            "PATH": f"{self.home}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        }
+
+    def argv(self, words: Sequence[str | Path], env: Mapping[str, str] | None = None) -> list[str]:
+        """The command line that runs these words as the human, from root."""
+        variables = {**self.environment, **(env or {})}
+        pairs = [f"{key}={value}" for key, value in variables.items()]
+        return ["runuser", "-u", self.name, "--", "env", "-i", *pairs, *map(str, words)]
+
+    def run(
+        self,
+        *words: str | Path,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        code: int | None = 0,
+        seconds: float = _SECONDS,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end; its code must be `code`, unless that is None."""
+        ended = subprocess.run(
+            self.argv(words, env),
+            cwd=cwd or self.home,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=seconds,
+            check=False,
+        )
+        if code is not None:
+            assert ended.returncode == code, f"{words}: {ended.returncode}\n{ended.stdout}{ended.stderr}"
+        return ended
+
+    def clsecure(self, *words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run the program under test; see `run`."""
+        return self.run(PROGRAM, *words, **options)
+
+    def start(
+        self, *words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start the program under test in the background, its own process group."""
+        return subprocess.Popen(
+            self.argv([PROGRAM, *words], env), cwd=cwd, start_new_session=True, **options
+        )
+
+    def terminal(
+        self,
+        *words: str | Path,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        size: tuple[int, int] = (30, 100),
+    ) -> pexpect.spawn[str]:
+        """Start a program on a terminal of its own; without words, the program under test."""
+        first, *rest = self.argv(words or [PROGRAM], env)
+        return pexpect.spawn(
+            first, rest, cwd=str(cwd), dimensions=size, timeout=30, encoding="utf-8"
+        )
+
+    def write(self, path: Path | str, text: str, *, mode: int = 0o644) -> Path:
+        """Write a file of the human's; a relative path is below the home."""
+        target = self.home / path
+        self.run("mkdir", "-p", target.parent)
+        self.run("tee", target, stdin=text)
+        self.run("chmod", f"{mode:o}", target)
+        return target
+
+    def repository(
+        self, path: str = "src/project", files: Mapping[str, str] | None = None
+    ) -> Path:
+        """Make a repository with one commit that holds `files`."""
+        top = self.home / path
+        self.run("mkdir", "-p", top)
+        self.run("git", "init", "-q", "-b", "main", cwd=top)
+        for name, text in (files or {"README": "hello\n"}).items():
+            self.write(top / name, text)
+        self.run("git", "add", "-A", cwd=top)
+        self.run("git", "commit", "-q", "-m", "first", cwd=top)
+        return top
+
+    def agent(self, script: str) -> Path:
+        """Put a program named `claude` on the human's PATH: a shell script."""
+        return self.write("bin/claude", f"#!/bin/sh\n{script}\n", mode=0o755)
+
+    def workers(self) -> list[str]:
+        """The names of the human's workers, by root's own records."""
+        import json
+
+        listed = self.clsecure("list", "--json").stdout
+        return [session["worker"] for session in json.loads(listed)]
+
+
+@contextmanager
+def new_human() -> Iterator[Human]:
+    """Make a human with sudo and a git identity; everything of theirs is gone in the end."""
+    name = f"{PREFIX}{secrets.token_hex(4)}"
+    subprocess.run(["useradd", "-m", "-s", "/bin/bash", name], check=True)
+    rule = Path(f"/etc/sudoers.d/{name}")
+    rule.write_text(f"{name} ALL=(root) NOPASSWD: ALL\n")
+    rule.chmod(0o440)
+    human = Human(name)
+    try:
+        human.home.chmod(0o700)
+        human.run("git", "config", "--global", "user.name", "A Human")
+        human.run("git", "config", "--global", "user.email", "human@example.org")
+        yield human
+    finally:
+        human.clsecure("cleanup", "--all", "--yes", code=None)
+        rule.unlink(missing_ok=True)
+        end_processes(human.account.pw_uid)
+        subprocess.run(["userdel", "-r", "-f", name], check=False, capture_output=True)
+        shutil.rmtree(human.home, ignore_errors=True)
+
+
+def end_processes(uid: int) -> None:
+    """End every process of a user made by a test."""
+    for _ in range(100):
+        found = subprocess.run(["pgrep", "-u", str(uid)], capture_output=True, text=True, check=False)
+        if not found.stdout.split():
+            return
+        for pid in found.stdout.split():
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.05)
