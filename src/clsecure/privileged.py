@@ -1,4 +1,4 @@
-"""The connection to root's helper: one sudo, typed messages on a socketpair, descriptors beside them."""
+"""The connection to root's helper: one sudo, typed messages and descriptors on a socketpair."""
 
 from __future__ import annotations
 

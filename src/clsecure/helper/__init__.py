@@ -1,1 +1,1 @@
-"""Root's side: a few verbs on a socketpair. Standard library alone; imports nothing else of ours."""
+"""Root's side: a few verbs on a socketpair. Standard library alone, and nothing else of ours."""

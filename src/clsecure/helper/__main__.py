@@ -4,7 +4,8 @@ import os
 import sys
 
 if __name__ == "__main__":
-    # Run by path under -IS, so that nothing but the standard library and this package is importable.
+    # Run by path under -IS, so that nothing but the standard library and this package is
+    # importable.
     package = os.path.dirname(os.path.realpath(__file__))
     sys.path.insert(0, os.path.dirname(package))
     name = os.path.basename(package)

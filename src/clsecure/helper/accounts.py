@@ -13,9 +13,11 @@ from .protocol import Refusal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
 
 # Above UID_MAX of login.defs (60000), outside systemd's ranges and below the first subordinate ids
-# (100000); see systemd's doc/UIDS-GIDS. Handed out upwards, so that an id comes back only after all.
+# (100000); see systemd's doc/UIDS-GIDS. Handed out upwards, so that an id comes back only after
+# all.
 FIRST_ID, LAST_ID = 66000, 99999
 _MARK = "/var/lib/clsecure/last-uid"
 _LOCKED = 1  # useradd, userdel: cannot lock the password file
@@ -29,7 +31,7 @@ class Accounts:
         self._lock = os.open("users.lock", os.O_RDWR | os.O_CREAT, 0o600, dir_fd=state)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
-    def __enter__(self) -> Accounts:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -94,7 +96,7 @@ def kill_all(uid: int) -> None:
 
 
 def processes_of(uid: int) -> Iterator[int]:
-    """The processes whose real user id this is."""
+    """Yield the processes whose real user id this is."""
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             lines = _lines(f"/proc/{entry}/status")

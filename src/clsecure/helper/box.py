@@ -16,7 +16,7 @@ from .mounts import Builder
 from .places import Owner
 from .protocol import INIT_ANSWERS, Open, Refusal, Session, receive, send
 from .records import Record
-from .state import ROOT, State
+from .state import ROOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ class Box:
         account: pwd.struct_passwd,
         mounts: tuple[Mount, ...],
         host: Host,
-        state: State,
         control: socket.socket,
     ) -> None:
         worker = Owner(account.pw_uid, account.pw_gid, ())
@@ -102,9 +101,9 @@ class Box:
 
 
 def swapped_ids(human: Owner, worker: Owner) -> int:
-    """Return a user namespace whose map swaps human and worker, and leaves everybody else as they are.
+    """Return a user namespace that swaps human and worker and leaves everybody else as they are.
 
-    With a map of one id alone, files of other owners could be neither moved nor removed (EOVERFLOW).
+    With a map of one id, files of other owners could be neither moved nor removed (EOVERFLOW).
     """
     ready, told = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()

@@ -1,4 +1,4 @@
-"""The session's cgroup, where the host has version 2: every process can be ended or continued at once."""
+"""The session's cgroup, where the host has version 2: all its processes can be ended at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Cgroup:
         self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def processes(self) -> list[int]:
-        """The processes in the cgroup, as numbered outside the box."""
+        """Return the processes in the cgroup, as numbered outside the box."""
         if not self.path:
             return []
         with open(f"{self.path}/cgroup.procs", encoding="ascii") as file:
@@ -74,7 +74,8 @@ def _kill(path: str) -> None:
 
 
 def _sweep(path: str) -> None:
-    # A cgroup goes once its last process has been reaped; one left by a killed helper is swept here.
+    # A cgroup goes once its last process has been reaped; one left by a killed helper is swept
+    # here.
     for _ in range(250):
         try:
             os.rmdir(path)

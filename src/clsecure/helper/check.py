@@ -1,4 +1,4 @@
-"""Who calls, and whether they may have what they ask for. Nothing that the caller says is believed."""
+"""Who calls, and may they have what they ask for? Nothing that the caller says is believed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pwd
 import re
 
 from . import syscalls as sc
-from .naming import PREFIX
 from .engines import BUBBLEWRAP, FIREJAIL
 from .layout import check_places
+from .naming import PREFIX
 from .places import Owner
 from .protocol import Exec, Listener, Open, Refusal, Session
 
@@ -90,7 +90,7 @@ def _check_listener(listener: Listener) -> None:
 
 
 def check_session(session: str) -> None:
-    """Refuse a session name that is no plain word; the empty one is the project's default session."""
+    """Refuse a session name that is no plain word; the empty one is the default session."""
     if session and not _SESSION.fullmatch(session):
         raise Refusal(
             "a session name is made of letters, digits, '.', '_' and '-', 64 at most", code=2

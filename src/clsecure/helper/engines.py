@@ -1,7 +1,7 @@
-"""How each engine is called: pure functions from the gate's argv to the argv that root's init starts.
+"""How each engine is called: from the gate's argv to the argv that root's init starts.
 
-Arguments and environment of the command itself never pass through an engine: the gate reads them from
-a file (firejail, for one, refuses more than 128 arguments and long environment variables).
+Arguments and environment of the command itself never pass through an engine: the gate reads them
+from a file (firejail, for one, refuses more than 128 arguments and long variables).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def start(
     return Start(argv=gate, as_root=False)
 
 
-# --allusers: or firejail hides every home but the one that the password file names. No --private-dev
-# and no --private-tmp: the box's own /dev and /tmp are private already, and may hold the terminal and
-# the project.
+# --allusers: or firejail hides every home but the one that the password file names. No
+# --private-dev and no --private-tmp: the box's own /dev and /tmp are private already, and may hold
+# the terminal and the project.
 _FIREJAIL = (
     FIREJAIL,
     "--quiet",

@@ -1,4 +1,4 @@
-"""Starts one command in the box: from root's init, through the engine and the gate, as the worker."""
+"""Starts one command in the box: from root's init, through engine and gate, as the worker."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Launch:
             socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
         )
         self._listener.bind(address)
-        os.chmod(address, 0o666)
+        os.chmod(address, 0o666)  # noqa: S103 - the worker connects to it, and nobody else is here
         self._listener.listen(1)
         engine = box.request.engine if command.confined else "none"
         self._write(_document(box, command, engine, address))
@@ -118,7 +118,8 @@ class Launch:
             _remove(self._file)
 
     def _write(self, document: dict[str, object]) -> None:
-        # It holds the command's environment, so nobody but the worker may read it, and init removes it.
+        # It holds the command's environment, so nobody but the worker may read it, and init removes
+        # it.
         file = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
         with os.fdopen(file, "w", encoding="ascii") as stream:
             json.dump(document, stream)

@@ -1,7 +1,7 @@
 """What the box's file system consists of: a pure plan, which root carries out and --dry-run prints.
 
-The box has a root of its own, a small tmpfs on which only what is listed here is mounted. What is not
-listed does not exist inside.
+The box has a root of its own, a small tmpfs on which only what is listed here is mounted. What is
+not listed does not exist inside.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Root's main loop: one request after the other, for one human; the end of the channel is the end."""
+"""Root's main loop: one request after the other, for one human, until the channel ends."""
 
 from __future__ import annotations
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
+from . import kernelfs
 from . import syscalls as sc
 from .layout import DEVICES, INSIDE, Host, Mount
+from .masklayer import mask_layer
 from .places import Owner, Places
-from .protocol import Refusal
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 STAGING = "/var/lib/clsecure"  # root-owned and there on every host: the new root is put on it first
 _QUIET = sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV
 _READ_ONLY = _QUIET | sc.MOUNT_ATTR_RDONLY
 _PROC_FLAGS = 2 | 4 | 8  # nosuid, nodev, noexec
+_OWN = {"home": "home", "git": "git", "clone": "upper"}  # kinds to directories of the state
 _OVERLAY = (("redirect_dir", "on"), ("index", "off"), ("metacopy", "off"))
 _NO_IDMAP = (errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -37,7 +36,7 @@ class Builder:
         self._masks: tuple[str, ...] = ()
 
     def build(self, mounts: tuple[Mount, ...], host: Host, masks: tuple[str, ...]) -> None:
-        """Mount everything and make it this process's root; raises Unsupported, Refusal, OSError."""
+        """Mount everything and make it our root; raises Unsupported, Refusal, OSError."""
         self._masks = masks
         sc.mount(None, "/", None, sc.MS_REC | sc.MS_PRIVATE)
         sc.mount("proc", "/proc", "proc", _PROC_FLAGS)  # the host's would show the host's processes
@@ -61,7 +60,7 @@ class Builder:
                 continue
             tree = ready.get(id(mount))
             if tree is None:
-                tree = _FRESH[mount.kind](mount)
+                tree = kernelfs.fresh(mount)
             is_file = not _is_directory(tree)
             point = places.make(mount.at, is_file=is_file)
             sc.attach(tree, point)
@@ -69,7 +68,7 @@ class Builder:
             if mount.kind in ("home", "overlay", "clone", "git"):
                 places.own(mount.at, tree)
             if mount.kind == "devices":
-                _fill_devices(tree, devices)
+                kernelfs.fill_devices(tree, devices)
         os.fchdir(root)
         sc.pivot_root(".", ".")
         sc.detach(".")
@@ -213,61 +212,6 @@ def _attachable(layer: int) -> int:
         return layer
 
 
-def mask_layer(lower: int, masks: tuple[str, ...]) -> int:
-    """Return a tmpfs whose whiteouts hide those paths of `lower`; its directories look like the originals."""
-    layer = sc.new_filesystem("tmpfs", (("mode", "0700"), ("size", "16m")), (), _QUIET)
-    top = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=layer)
-    _copy_looks(lower, top)
-    os.close(top)
-    for path in masks:
-        parts = path.split("/")
-        if "" in parts or "." in parts or ".." in parts:
-            raise Refusal("a mask is not a plain relative path", code=2)
-        directory, original = os.dup(layer), os.dup(lower)
-        for part in parts[:-1]:
-            try:
-                below = sc.openat2(
-                    original,
-                    part,
-                    os.O_PATH | os.O_DIRECTORY,
-                    resolve=sc.NO_LINKS | sc.RESOLVE_BENEATH,
-                )
-            except OSError:
-                break  # gone or replaced since the scan: then there is nothing to hide at this path
-            os.close(original)
-            original = below
-            try:
-                os.mkdir(part, 0o700, dir_fd=directory)
-            except FileExistsError:
-                pass
-            else:
-                child = os.open(
-                    part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory
-                )
-                _copy_looks(original, child)
-                os.close(child)
-            child = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-            os.close(directory)
-            directory = child
-        else:
-            try:
-                os.mknod(
-                    parts[-1], 0o020000, 0, dir_fd=directory
-                )  # character device 0:0: a whiteout
-            except FileExistsError:
-                pass
-        os.close(directory)
-        os.close(original)
-    return layer
-
-
-def _copy_looks(original: int, copy: int) -> None:
-    status = os.fstat(original)
-    os.fchown(copy, status.st_uid, status.st_gid)
-    os.fchmod(copy, status.st_mode & 0o7777)
-    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
 def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC)
 
@@ -284,69 +228,4 @@ def _open_plain(path: str) -> int:
 
 
 def _is_directory(descriptor: int) -> bool:
-    return os.fstat(descriptor).st_mode & 0o170000 == 0o040000
-
-
-def _tmpfs(mount: Mount) -> int:
-    options = tuple(
-        (key, value) for key, _, value in (word.partition("=") for word in mount.options.split(","))
-    )
-    return sc.new_filesystem("tmpfs", options, (), _QUIET)
-
-
-def _proc(_: Mount) -> int:
-    return sc.new_filesystem("proc", (), (), _QUIET | sc.MOUNT_ATTR_NOEXEC)
-
-
-def _sysfs(_: Mount) -> int:
-    return sc.new_filesystem("sysfs", (), (), _READ_ONLY | sc.MOUNT_ATTR_NOEXEC)
-
-
-def _devices(_: Mount) -> int:
-    return sc.new_filesystem(
-        "tmpfs",
-        (("mode", "0755"), ("size", "64k")),
-        (),
-        sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NOEXEC,
-    )
-
-
-def _fill_devices(tree: int, devices: list[tuple[str, int]]) -> None:
-    for name, device in devices:
-        sc.set_mount(device, set_=sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NOEXEC)
-        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666, dir_fd=tree))
-        target = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=tree)
-        sc.attach(device, target)
-        os.close(target)
-    links = {"fd": "/proc/self/fd", "ptmx": "pts/ptmx", "core": "/proc/kcore"}
-    links |= {name: f"/proc/self/fd/{n}" for n, name in enumerate(("stdin", "stdout", "stderr"))}
-    for name, target_path in links.items():
-        os.symlink(target_path, name, dir_fd=tree)
-    terminals = sc.new_filesystem(
-        "devpts",
-        (
-            ("newinstance", None),
-            ("ptmxmode", "0666"),
-            ("mode", "0600"),
-            ("gid", "5"),
-            ("max", "256"),
-        ),
-        (),
-        sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NOEXEC,
-    )
-    shared = sc.new_filesystem("tmpfs", (("mode", "1777"),), (), _QUIET)
-    queues = sc.new_filesystem("mqueue", (), (), _QUIET | sc.MOUNT_ATTR_NOEXEC)
-    for name, mount in (("pts", terminals), ("shm", shared), ("mqueue", queues)):
-        os.mkdir(name, 0o755, dir_fd=tree)
-        target = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=tree)
-        sc.attach(mount, target)
-        os.close(target)
-
-
-_OWN = {"home": "home", "git": "git", "clone": "upper"}  # kinds to directories of the state
-_FRESH: dict[str, Callable[[Mount], int]] = {
-    "tmpfs": _tmpfs,
-    "proc": _proc,
-    "sysfs": _sysfs,
-    "devices": _devices,
-}
+    return stat.S_ISDIR(os.fstat(descriptor).st_mode)

@@ -10,7 +10,7 @@ _SHORT = 10  # characters of the project's name; the whole fits into Linux's 32
 
 
 def worker_names(project: str, session: str, uid: int) -> tuple[str, str]:
-    """Return the worker's name for this project and session, and the one if that is another human's.
+    """Return the worker's name for this project and session, and the one if it is taken.
 
     The first is the name that the bash tool of the same name gives.
     """

@@ -1,12 +1,14 @@
-"""Mount points, and the two identities that root takes on: the human's to open, the worker's to make.
+"""Mount points, and two identities for root: the human's to open, the worker's to make.
 
-A directory that the worker can change is only walked by descriptors, through no link, as the worker.
+A directory that the worker can change is only walked by descriptors, through no link, as the
+worker.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from . import syscalls as sc
 from .layout import within
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     _T = TypeVar("_T")
 
+_ENTER = stat.S_IWUSR | stat.S_IXUSR
 _STEP = os.O_PATH | os.O_NOFOLLOW
 
 
@@ -43,7 +46,7 @@ class Owner:
 
 
 class Places:
-    """Makes mount points below the new root: as root in its tmpfs, as the worker in the worker's mounts."""
+    """Makes mount points: as root in the new root's tmpfs, as the worker in the worker's mounts."""
 
     def __init__(self, root: int, worker: Owner) -> None:
         self._root, self._worker = root, worker
@@ -123,9 +126,9 @@ def _step(directory: int, name: str) -> int | None:
 
 
 def _make_enterable(directory: int) -> None:
-    mode = os.fstat(directory).st_mode
-    if mode & 0o300 != 0o300 and os.fstat(directory).st_uid == os.geteuid():
-        os.chmod(f"/proc/self/fd/{directory}", (mode & 0o7777) | 0o700)
+    status = os.fstat(directory)
+    if status.st_mode & _ENTER != _ENTER and status.st_uid == os.geteuid():
+        os.chmod(f"/proc/self/fd/{directory}", stat.S_IMODE(status.st_mode) | stat.S_IRWXU)
 
 
 def _move_aside(directory: int, name: str) -> None:
@@ -138,4 +141,5 @@ def _move_aside(directory: int, name: str) -> None:
 
 
 def _fits(descriptor: int, want_file: bool) -> bool:
-    return os.fstat(descriptor).st_mode & 0o170000 == (0o100000 if want_file else 0o040000)
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISREG(mode) if want_file else stat.S_ISDIR(mode)

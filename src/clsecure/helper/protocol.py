@@ -1,4 +1,4 @@
-"""The messages between clsecure and its root helper: a closed set, typed, on a SEQPACKET socketpair.
+"""The messages between clsecure and its root helper: a closed, typed set on a socketpair.
 
 A message is a JSON object with a `verb`; descriptors travel beside it (SCM_RIGHTS). What does not
 fit into a datagram travels in a memory file, the first of the descriptors.
@@ -263,7 +263,7 @@ def _decode(body: bytes, kinds: dict[str, type[Record]]) -> Record:
 
 
 def memory_file(content: bytes) -> int:
-    """A new memory file with this content, at its beginning."""
+    """Return a new memory file with this content, at its beginning."""
     descriptor = os.memfd_create("clsecure", os.MFD_CLOEXEC)
     view = memoryview(content)
     while view:

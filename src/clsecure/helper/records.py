@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, dataclass_transform
 else:
 
-    def dataclass_transform(**_options):
+    def dataclass_transform(**_options: bool) -> Callable[[type], type]:
         """Stand in for typing's, which is for type checkers alone."""
         return lambda cls: cls
 

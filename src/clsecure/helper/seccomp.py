@@ -1,8 +1,9 @@
 """The seccomp filters of the box, as programs for the kernel's packet-filter machine.
 
-Two filters. `base_program` is installed by root before the worker's user id is taken, so it also binds
-firejail and bubblewrap. `inner_program` is installed by the gate, after them: they need the
-namespaces that it refuses. Layout of struct seccomp_data: Documentation/userspace-api/seccomp_filter.rst.
+Two filters. `base_program` is installed by root before the worker's user id is taken, so it also
+binds firejail and bubblewrap. `inner_program` is installed by the gate, after them: they need the
+namespaces that it refuses. For struct seccomp_data see the kernel's
+Documentation/userspace-api/seccomp_filter.rst.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ _Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, o
 
 
 def base_program() -> bytes:
-    """Sockets of four families; no keyrings, io_uring, BPF; no typing into the terminal (TIOCSTI)."""
+    """Four socket families; no keyrings, io_uring, BPF; no typing into the terminal (TIOCSTI)."""
     program = _head() + [part for name in _NEVER for part in _deny(name, _ENOSYS)]
     for name in ("socket", "socketpair"):
         allowed = [

@@ -1,4 +1,4 @@
-"""Writes the first files of a fresh session, as the worker, into directories that nobody has used yet."""
+"""Writes the first files of a fresh session, as the worker, into directories not used yet."""
 
 from __future__ import annotations
 

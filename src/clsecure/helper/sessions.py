@@ -9,7 +9,6 @@ import time
 from . import accounts, check, layout
 from . import syscalls as sc
 from .box import Box
-from .init import UNSUPPORTED
 from .naming import worker_names
 from .places import Owner
 from .protocol import (
@@ -37,6 +36,11 @@ from .seeds import Planting
 from .state import State, all_sessions, open_root
 from .upper import changed_paths
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 _Answer = tuple[Record, tuple[int, ...]]
 
 
@@ -55,22 +59,19 @@ class Sessions:
     def answer(self, request: Record, descriptors: list[int]) -> _Answer:
         """Carry out one request; raises Refusal and OSError."""
         self._forget_sent()
-        if isinstance(request, Find):
-            return self._find(request)
-        if isinstance(request, Plant):
-            self._planting.add(request.seeds, request.directories, descriptors)
-            return Noted(), ()
-        if isinstance(request, Open):
-            return self._open(request)
-        if isinstance(request, Changes):
-            return self._changes()
-        if isinstance(request, Note):
-            return self._note(request)
-        if isinstance(request, List):
-            return Listed(sessions=all_sessions(self._root, self._human.uid)), ()
-        if isinstance(request, Remove):
-            return self._remove(request)
-        raise Refusal("there is nothing to signal", code=2)
+        verbs: dict[type[Record], Callable[[Any], _Answer]] = {
+            Find: self._find,
+            Plant: lambda plant: self._plant(plant, descriptors),
+            Open: self._open,
+            Changes: self._changes,
+            Note: self._note,
+            List: self._list,
+            Remove: self._remove,
+        }
+        verb = verbs.get(type(request))
+        if verb is None:
+            raise Refusal("there is nothing to signal", code=2)
+        return verb(request)
 
     def close(self) -> None:
         """End the box and give the lock back."""
@@ -89,22 +90,28 @@ class Sessions:
 
     def _find(self, request: Find) -> _Answer:
         check.check_session(request.session)
-        names = worker_names(request.project, request.session, self._human.uid)
+        return self._look_up(request.project, request.session), ()
+
+    def _look_up(self, project: str, name: str) -> Found:
+        names = worker_names(project, name, self._human.uid)
         for session in all_sessions(self._root, self._human.uid):
-            if session.worker in names and check.is_of(
-                session, request.project, request.session, self._human
-            ):
-                return Found(worker=session.worker, session=session), ()
+            if session.worker in names and check.is_of(session, project, name, self._human):
+                return Found(worker=session.worker, session=session)
         taken = set(os.listdir(self._root))
-        free = names[0] if names[0] not in taken else names[1]
-        return Found(worker=free, session=None), ()
+        return Found(worker=names[0] if names[0] not in taken else names[1], session=None)
+
+    def _plant(self, request: Plant, descriptors: list[int]) -> _Answer:
+        self._planting.add(request.seeds, request.directories, descriptors)
+        return Noted(), ()
+
+    def _list(self, _: List) -> _Answer:
+        return Listed(sessions=all_sessions(self._root, self._human.uid)), ()
 
     def _open(self, request: Open) -> _Answer:
         if self.box is not None:
             raise Refusal("there is a box already", code=2)
         check.check_open(request, self._human)
-        found = self._find(Find(project=request.project, session=request.session))[0]
-        assert isinstance(found, Found)
+        found = self._look_up(request.project, request.session)
         state = State(self._root, found.worker)
         self._state = state
         try:
@@ -147,7 +154,9 @@ class Sessions:
                 created=int(time.time()),
             )
             worker = Owner(account.pw_uid, account.pw_gid, ())
-            project = os.stat(request.project)
+            directory = self._open_project(request.project)
+            project = os.fstat(directory)
+            os.close(directory)
             areas = {
                 "home": state.make("home", 0o700, worker.uid, worker.gid),
                 "git": state.make("git", 0o755, worker.uid, worker.gid),
@@ -185,32 +194,25 @@ class Sessions:
             account=account,
             mounts=mounts,
             host=host,
-            state=state,
             control=self._control,
         )
         self._session = session
         answer, descriptors = self.box.answer()
         if isinstance(answer, Failed):
             raise Unbuilt(answer)
-        assert isinstance(answer, Ready)
+        if not isinstance(answer, Ready):
+            raise Refusal("the box's init answered out of turn", code=1)
         self._sent = descriptors
         probe = _holds_anything(state, request.probe)
         return Opened(session=session, probe=probe, warnings=()), tuple(descriptors)
 
-    def _changes(self) -> _Answer:
+    def _changes(self, _: Changes) -> _Answer:
         if self._state is None or self._session is None:
             raise Refusal("there is no box", code=2)
         if self._session.workspace != "overlay":
             raise Refusal("only a copy-on-write workspace knows what has changed", code=2)
         upper = self._state.open("upper")
-        project = self._human.act(
-            lambda: sc.openat2(
-                sc.AT_FDCWD,
-                self._session.project if self._session else "",
-                os.O_PATH | os.O_DIRECTORY,
-                resolve=sc.NO_LINKS,
-            )
-        )
+        project = self._open_project(self._session.project)
         try:
             paths = changed_paths(upper, project)
         finally:
@@ -218,6 +220,10 @@ class Sessions:
             os.close(project)
         self._sent = [memory_file(b"".join(path + b"\0" for path in paths))]
         return Changed(count=len(paths)), tuple(self._sent)
+
+    def _open_project(self, path: str) -> int:
+        flags = os.O_PATH | os.O_DIRECTORY
+        return self._human.act(lambda: sc.openat2(sc.AT_FDCWD, path, flags, resolve=sc.NO_LINKS))
 
     def _note(self, request: Note) -> _Answer:
         if self._state is None or self._session is None:
@@ -286,6 +292,3 @@ def _holds_anything(state: State, probe: str) -> bool:
         return bool(os.listdir(directory))
     finally:
         os.close(directory)
-
-
-__all__ = ["UNSUPPORTED", "Sessions"]

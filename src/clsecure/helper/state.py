@@ -75,7 +75,7 @@ class State:
             os.close(descriptor)
 
     def read(self) -> Session | None:
-        """Return the session's record; None when there is none, or its making was never finished."""
+        """Return the session's record; None when there is none, or none was finished."""
         return read_record(self.directory)
 
     def write(self, session: Session) -> None:
@@ -121,7 +121,7 @@ class State:
                 os.unlink(name, dir_fd=self.directory)
 
     def erase(self) -> None:
-        """Remove the emptied state itself; the lock is still held, so nobody is let in meanwhile."""
+        """Remove the emptied state itself; the lock is held until then, so nobody is let in."""
         os.unlink("lock", dir_fd=self.directory)
         os.rmdir(self.worker, dir_fd=self._root)
 

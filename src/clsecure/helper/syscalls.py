@@ -94,49 +94,49 @@ def clone(flags: int, cgroup: int | None) -> int:
 
 
 def unshare(flags: int) -> None:
-    """unshare(2)."""
+    """Leave the namespaces of these kinds for new ones."""
     if _libc.unshare(flags) < 0:
         raise _fail("unshare")
 
 
 def setns(descriptor: int) -> None:
-    """setns(2): enter the namespace of that descriptor."""
+    """Enter the namespace of that descriptor."""
     if _libc.setns(descriptor, 0) < 0:
         raise _fail("setns")
 
 
 def pidfd_open(pid: int) -> int:
-    """A descriptor which is readable once that process has ended."""
+    """Return a descriptor which is readable once that process has ended."""
     return _call("pidfd_open", _PIDFD_OPEN, pid, 0)
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
-    """mount(2), for what the newer calls do not do and for kernels that lack them."""
+    """Mount, for what the newer calls do not do and for kernels that lack them."""
     words = [None if word is None else os.fsencode(word) for word in (source, target, kind, data)]
     if _libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3]) < 0:
         raise _fail(f"mount {kind or ''} on {target}")
 
 
 def detach(target: str) -> None:
-    """umount2(2) with MNT_DETACH."""
+    """Unmount lazily: out of sight now, gone with its last user."""
     if _libc.umount2(os.fsencode(target), MNT_DETACH) < 0:
         raise _fail(f"umount {target}")
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    """pivot_root(2)."""
+    """Make another mount the root of this mount namespace."""
     _call("pivot_root", _PIVOT_ROOT, os.fsencode(new_root), os.fsencode(put_old))
 
 
 def openat2(directory: int, path: str, flags: int, *, mode: int = 0, resolve: int) -> int:
-    """openat2(2): open `path` under the descriptor `directory` within the limits of `resolve`."""
+    """Open `path` under the descriptor `directory` within the limits of `resolve`."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     encoded = os.fsencode(path)
     return _call("openat2", _OPENAT2, directory, encoded, ctypes.byref(how), ctypes.sizeof(how))
 
 
 def clone_tree(directory: int, *, recursive: bool = False) -> int:
-    """A detached copy of the mount that holds this descriptor, with the descriptor as its root."""
+    """Return a detached copy of the mount at this descriptor, which becomes its root."""
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     return _call("open_tree", _OPEN_TREE, directory, b"", flags)
 
@@ -144,7 +144,7 @@ def clone_tree(directory: int, *, recursive: bool = False) -> int:
 def set_mount(
     tree: int, *, set_: int = 0, clear: int = 0, userns: int = 0, recursive: bool = False
 ) -> None:
-    """mount_setattr(2) on the mount of that descriptor."""
+    """Change the attributes of the mount of that descriptor."""
     attributes = _MountAttributes(set_, clear, 0, userns)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     _call(
@@ -159,7 +159,7 @@ def set_mount(
 
 
 def attach(tree: int, target: int) -> None:
-    """move_mount(2): put the detached mount `tree` on top of the descriptor `target`."""
+    """Put the detached mount `tree` on top of the descriptor `target`."""
     flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
     _call("move_mount", _MOVE_MOUNT, tree, b"", target, b"", flags)
 
@@ -170,7 +170,7 @@ def new_filesystem(
     layers: tuple[tuple[str, int], ...] = (),
     attributes: int = 0,
 ) -> int:
-    """fsopen, fsconfig, fsmount: a detached mount; `layers` are options whose value is a descriptor."""
+    """Make a detached mount (fsopen, fsconfig, fsmount); `layers` are options by descriptor."""
     context = _call("fsopen", _FSOPEN, kind.encode(), 1)
     try:
         _call("fsconfig", _FSCONFIG, context, _FSCONFIG_SET_STRING, b"source", kind.encode(), 0)
@@ -200,7 +200,7 @@ def _messages(context: int) -> str:
 
 
 def set_death_signal(number: int) -> None:
-    """Ask for this signal when the parent dies; the kernel forgets it at each change of credentials."""
+    """Ask for a signal at the parent's death; a change of credentials makes the kernel forget."""
     if _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0) < 0:
         raise _fail("prctl(PR_SET_PDEATHSIG)")
 
@@ -220,7 +220,7 @@ def new_session_keyring() -> None:
 
 
 def set_seccomp(program: bytes) -> None:
-    """Install a seccomp filter (struct sock_filter instructions); needs CAP_SYS_ADMIN or no_new_privs."""
+    """Install a seccomp filter (struct sock_filter); needs CAP_SYS_ADMIN or no_new_privs."""
     filters = _FilterProgram(len(program) // 8, program)
     if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(filters), 0, 0) < 0:
         raise _fail("prctl(PR_SET_SECCOMP)")

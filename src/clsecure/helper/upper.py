@@ -1,4 +1,4 @@
-"""What a session changed in its working tree: a walk over the overlay's upper layer, by descriptors.
+"""What a session changed in its tree: a walk over the overlay's upper layer, by descriptors.
 
 Marks of the layer (Documentation/filesystems/overlayfs.rst): a character device 0:0 is a whiteout;
 `trusted.overlay.opaque` and `.redirect` mean that a directory is another one than below.

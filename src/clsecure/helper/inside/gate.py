@@ -1,8 +1,8 @@
 """The command's parent: reads from inside whether the box is as planned, then runs the command.
 
-Runs as the worker, within the engine. argv: the launch file. Any difference between plan and what it
-finds is reported and the command is not run. The command's end is reported too: firejail would wait
-for the last process that it left behind. Stands alone: standard library only.
+Runs as the worker, within the engine. argv: the launch file. Any difference between plan and what
+it finds is reported and the command is not run. The command's end is reported too: firejail would
+wait for the last process that it left behind. Stands alone: standard library only.
 """
 
 from __future__ import annotations

@@ -1,0 +1,186 @@
+"""One command in the box, attended from its start to the end of the last process it left behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+
+from .launch import Box, Launch
+from .protocol import REQUESTS, Checked, Exec, Exited, Failed, Signal, Started, receive, send
+
+_SIGNALS = {"INT": 2, "QUIT": 3, "TERM": 15, "HUP": 1, "CONT": 18}
+_KILL, _TERMINATE, _CONTINUE = 9, 15, 18
+_GRACE = 2.0  # seconds from asking a command which is over its time to end, to ending it
+
+
+class Attended:
+    """Starts one command for init, listens to its gate, passes signals, keeps its time."""
+
+    def __init__(self, box: Box, channel: socket.socket, alarm: int) -> None:
+        self._box, self._channel, self._alarm = box, channel, alarm
+        self._checked = self._timed_out = False
+        self._faults: list[str] = []
+        self._deadline = 0.0
+
+    def run(self, command: Exec, descriptors: list[int]) -> None:
+        """Start it, attend to it, and answer with its end."""
+        try:
+            launch = Launch(self._box, command, tuple(descriptors))
+        except OSError as error:
+            send(
+                self._channel,
+                Failed(message=f"no command can be started: {error}", hint="", code=1),
+            )
+            return
+        master = () if launch.terminal is None else (launch.terminal.master,)
+        send(self._channel, Started(terminal=bool(master)), master)
+        for descriptor in (*master, *descriptors):
+            os.close(descriptor)
+        descriptors.clear()
+        self._deadline = time.monotonic() + command.timeout if command.timeout else 0.0
+        code = self._attend(launch)
+        launch.close()
+        _end_all()
+        self._answer(code)
+
+    def _attend(self, launch: Launch) -> int:
+        channel = self._channel.fileno()
+        while True:
+            sources = [self._alarm, channel, launch.waiting]
+            poll = select.poll()
+            for source in sources:
+                if source >= 0:
+                    poll.register(source, select.POLLIN)
+            ready = [descriptor for descriptor, _ in poll.poll(self._wait())]
+            if launch.waiting in ready:
+                code = self._hear(launch)
+                if code is not None:
+                    return code
+            if channel in ready:
+                self._take_signal(launch)
+            _drain(self._alarm)
+            self._watch_time()
+            for pid, status in _reap():
+                if pid == launch.pid:
+                    return os.waitstatus_to_exitcode(status)
+
+    def _hear(self, launch: Launch) -> int | None:
+        # First the gate's connection, then its findings, then the command's exit code.
+        try:
+            if launch.gate is None:
+                launch.connect()
+                return None
+            said = launch.read()
+            if said is None:
+                launch.gate.close()
+                launch.gate = None
+            elif self._checked:
+                return int(str(said))
+            else:
+                self._judge(launch, said)
+        except (OSError, ValueError) as error:
+            self._judge(launch, [f"the check from inside cannot be read ({error})"])
+        return None
+
+    def _judge(self, launch: Launch, said: object) -> None:
+        self._faults = [str(fault) for fault in said] if isinstance(said, list) else ["no findings"]
+        self._checked = True
+        if self._faults:
+            _signal_all(_KILL)
+            return
+        send(self._channel, Checked())
+        launch.acknowledge()
+
+    def _take_signal(self, launch: Launch) -> None:
+        received = receive(self._channel, REQUESTS)
+        if received is None:
+            os._exit(0)  # the helper is gone: and with its init, the kernel ends the box
+        request, _ = received
+        if isinstance(request, Signal) and request.name in _SIGNALS:
+            number = _SIGNALS[request.name]
+            if number == _CONTINUE:
+                _signal_all(number)
+            elif self._checked:
+                launch.signal(number)
+            else:
+                _signal_all(_KILL)
+
+    def _wait(self) -> int | None:
+        return (
+            max(0, int((self._deadline - time.monotonic()) * 1000) + 1) if self._deadline else None
+        )
+
+    def _watch_time(self) -> None:
+        if self._deadline and time.monotonic() >= self._deadline:
+            _signal_all(_KILL if self._timed_out else _TERMINATE)
+            self._timed_out = True
+            self._deadline = time.monotonic() + _GRACE
+
+    def _answer(self, code: int) -> None:
+        engine = self._box.request.engine
+        if self._faults:
+            said = "; ".join(self._faults)
+            answer = Failed(
+                message=f"the box is not as planned, so nothing was run in it: {said}",
+                hint="clsecure doctor says what this host lacks",
+                code=3,
+            )
+            send(self._channel, answer)
+        elif not self._checked:
+            answer = Failed(
+                message=f"the command was not started: {engine} ended with {code} before the check",
+                hint="clsecure doctor says what this host lacks",
+                code=4,
+            )
+            send(self._channel, answer)
+        else:
+            send(
+                self._channel,
+                Exited(code=code if code >= 0 else 128 - code, timed_out=self._timed_out),
+            )
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _signal_all(number: int) -> None:
+    # From pid 1, -1 means every other process of the box, in nested namespaces too.
+    _signal(-1, number)
+
+
+def _end_all() -> None:
+    while True:
+        try:
+            os.kill(-1, _KILL)
+        except ProcessLookupError:
+            return
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            time.sleep(0.001)  # dying, and not ours to reap yet
+
+
+def _reap() -> list[tuple[int, int]]:
+    ended: list[tuple[int, int]] = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended.append((pid, status))
+
+
+def _drain(pipe: int) -> None:
+    try:
+        while os.read(pipe, 512):
+            pass
+    except BlockingIOError:
+        pass

@@ -1,0 +1,85 @@
+"""The file systems that the kernel makes: scratch, processes, devices, terminals."""
+
+from __future__ import annotations
+
+import os
+
+from . import syscalls as sc
+from .layout import Mount
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_QUIET = sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV
+_READ_ONLY = _QUIET | sc.MOUNT_ATTR_RDONLY
+
+
+def fresh(mount: Mount) -> int:
+    """Return a new, detached file system of that mount's kind."""
+    return _FRESH[mount.kind](mount)
+
+
+def _tmpfs(mount: Mount) -> int:
+    options = tuple(
+        (key, value) for key, _, value in (word.partition("=") for word in mount.options.split(","))
+    )
+    return sc.new_filesystem("tmpfs", options, (), _QUIET)
+
+
+def _proc(_: Mount) -> int:
+    return sc.new_filesystem("proc", (), (), _QUIET | sc.MOUNT_ATTR_NOEXEC)
+
+
+def _sysfs(_: Mount) -> int:
+    return sc.new_filesystem("sysfs", (), (), _READ_ONLY | sc.MOUNT_ATTR_NOEXEC)
+
+
+def _devices(_: Mount) -> int:
+    return sc.new_filesystem(
+        "tmpfs",
+        (("mode", "0755"), ("size", "64k")),
+        (),
+        sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NOEXEC,
+    )
+
+
+def fill_devices(tree: int, devices: list[tuple[str, int]]) -> None:
+    """Put the host's harmless devices, and terminals and shared memory of its own, into /dev."""
+    for name, device in devices:
+        sc.set_mount(device, set_=sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NOEXEC)
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666, dir_fd=tree))
+        target = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=tree)
+        sc.attach(device, target)
+        os.close(target)
+    links = {"fd": "/proc/self/fd", "ptmx": "pts/ptmx", "core": "/proc/kcore"}
+    links |= {name: f"/proc/self/fd/{n}" for n, name in enumerate(("stdin", "stdout", "stderr"))}
+    for name, target_path in links.items():
+        os.symlink(target_path, name, dir_fd=tree)
+    terminals = sc.new_filesystem(
+        "devpts",
+        (
+            ("newinstance", None),
+            ("ptmxmode", "0666"),
+            ("mode", "0600"),
+            ("gid", "5"),
+            ("max", "256"),
+        ),
+        (),
+        sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NOEXEC,
+    )
+    shared = sc.new_filesystem("tmpfs", (("mode", "1777"),), (), _QUIET)
+    queues = sc.new_filesystem("mqueue", (), (), _QUIET | sc.MOUNT_ATTR_NOEXEC)
+    for name, mount in (("pts", terminals), ("shm", shared), ("mqueue", queues)):
+        os.mkdir(name, 0o755, dir_fd=tree)
+        target = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=tree)
+        sc.attach(mount, target)
+        os.close(target)
+
+
+_FRESH: dict[str, Callable[[Mount], int]] = {
+    "tmpfs": _tmpfs,
+    "proc": _proc,
+    "sysfs": _sysfs,
+    "devices": _devices,
+}
