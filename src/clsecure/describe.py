@@ -117,6 +117,7 @@ def _request(plan: Plan) -> Open:
         project=str(plan.project),
         session=plan.session,
         action="create",
+        workers=plan.workers,
         mode=plan.config.mode.value,
         engine=plan.engine,
         network=plan.config.network.value,

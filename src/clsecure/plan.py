@@ -12,8 +12,8 @@ from clsecure.choices import Mode, Network, WorkspaceKind
 from clsecure.config import Config
 from clsecure.errors import ExitCode, UserError
 from clsecure.facts import Facts
-from clsecure.helper.naming import worker_names
 from clsecure.modes import engine_for
+from clsecure.naming import worker_names
 
 _OVERLAY_SINCE = (5, 19)
 # File systems that cannot be idmapped, or cannot lie below an overlay, however new the kernel.
@@ -37,7 +37,7 @@ class Plan:
     facts: Facts
     config: Config
     session: str  # "" is the project's default session
-    worker: str  # the name that the worker has or will most likely have
+    workers: tuple[str, str]  # names for its worker: the second if the first is somebody else's
     engine: str  # none, firejail, bubblewrap
     workspace: WorkspaceKind
     workspace_reason: str  # why it is a clone
@@ -50,6 +50,11 @@ class Plan:
     def project(self) -> Path:
         """The top of the working tree."""
         return self.facts.repository.top
+
+    @property
+    def worker(self) -> str:
+        """The name that a fresh session's worker gets, unless it is taken."""
+        return self.workers[0]
 
     @property
     def network_words(self) -> str:
@@ -74,7 +79,7 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, with_age
         facts=facts,
         config=config,
         session=session,
-        worker=worker_names(str(project), session, os.getuid())[0],
+        workers=worker_names(str(project), session, os.getuid()),
         engine=engine,
         workspace=workspace,
         workspace_reason=reason,

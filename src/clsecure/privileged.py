@@ -23,6 +23,7 @@ SUDO_HINT = (
     "clsecure needs root once a session: ask an administrator to run `clsecure setup` for you"
 )
 _PACKAGE = Path(__file__).resolve().parent / "helper"
+_SCRIPT = str(_PACKAGE / "__main__.py")  # as a script: as a package it would take 5 ms longer
 
 
 class Helper:
@@ -90,12 +91,19 @@ def start(environ: Mapping[str, str], *, may_ask: bool) -> Helper:
     """Start the helper as root; `may_ask`: sudo may ask for a password. Raises UserError."""
     if os.getuid() == 0:
         # Without sudo's variables: root acts for itself.
-        return Helper((PYTHON, "-IS", str(_PACKAGE)), {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+        return Helper((PYTHON, "-IS", _SCRIPT), {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
     sudo = _sudo()
     quietly = () if may_ask else ("-n",)
     if is_installed():
         return Helper((sudo, *quietly, "--", str(INSTALLED / "clsecure-helper")), environ)
-    return Helper((sudo, *quietly, "--", PYTHON, "-IS", str(_PACKAGE)), environ)
+    return Helper((sudo, *quietly, "--", PYTHON, "-IS", _SCRIPT), environ)
+
+
+def start_early(environ: Mapping[str, str]) -> Helper | None:
+    """Start the helper beside the planning, where sudo will not ask for anything; else None."""
+    if os.getuid() == 0 or is_installed():
+        return start(environ, may_ask=False)
+    return None
 
 
 def is_installed() -> bool:

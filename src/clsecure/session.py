@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clsecure import plan as planning
 from clsecure import privileged
@@ -15,9 +16,8 @@ from clsecure.boxed import Box
 from clsecure.choices import WorkspaceKind
 from clsecure.egress import forward
 from clsecure.errors import ExitCode, UserError
-from clsecure.firstrun import home_files
-from clsecure.helper.init import UNSUPPORTED
 from clsecure.helper.protocol import (
+    UNSUPPORTED,
     Find,
     Found,
     Noted,
@@ -30,10 +30,12 @@ from clsecure.helper.protocol import (
     Session,
     memory_file,
 )
-from clsecure.homecoming import branch as homebranch
 from clsecure.output import Output
 from clsecure.plan import Plan
-from clsecure.workspace import clone, gitseed, masks
+from clsecure.workspace import masks
+
+if TYPE_CHECKING:
+    from clsecure.workspace.gitseed import GitSeed
 
 _SEEDS_A_MESSAGE = 100
 
@@ -45,7 +47,6 @@ class Opening:
     plan: Plan
     helper: privileged.Helper
     found: Session | None
-    worker: str
     scan: masks.Scan
 
 
@@ -62,19 +63,24 @@ class OpenSession:
 
 
 @contextmanager
-def reach(plan: Plan, environ: Mapping[str, str], output: Output) -> Iterator[Opening]:
-    """Start the helper and find the session; raises UserError."""
+def reach(
+    plan: Plan,
+    environ: Mapping[str, str],
+    output: Output,
+    helper: privileged.Helper | None = None,
+) -> Iterator[Opening]:
+    """Find the session, starting the helper unless one is there already; raises UserError."""
     scan = masks.start_scan(plan.facts.repository, plan.config.hide, plan.config.show)
-    helper = privileged.start(environ, may_ask=output.can_ask)
+    helper = helper or privileged.start(environ, may_ask=output.can_ask)
     try:
         found, _ = helper.ask(Find(project=str(plan.project), session=plan.session), Found)
         if found.session and found.session.running:
             raise UserError(
-                f"this session is running already (worker {found.worker})",
+                f"this session is running already (worker {found.session.worker})",
                 hint="use --session NAME for another one beside it",
                 code=ExitCode.BUSY,
             )
-        yield Opening(plan, helper, found.session, found.worker, scan)
+        yield Opening(plan, helper, found.session, scan)
     finally:
         scan.stop()
         helper.close()
@@ -101,16 +107,20 @@ def open_box(opening: Opening, environ: Mapping[str, str], output: Output) -> It
         variables = planning.environment(plan, environ, record.worker, record.uid)
         box = Box(opening.helper, record, variables)
         if session is None:
-            homebranch.set_base(plan.facts.repository, record.worker, record.base)
+            from clsecure.homecoming.branch import set_base
+
+            set_base(plan.facts.repository, record.worker, record.base)
             if plan.workspace is WorkspaceKind.CLONE:
+                from clsecure.workspace import clone
+
                 with output.progress("copying the project into the session"):
                     clone.fill(box, plan.facts.repository, copied, hidden)
         yield OpenSession(plan, box, record, hidden, session is not None, opened.probe)
 
 
-def remove(opening: Opening) -> None:
-    """Remove the session that was found: user, home, state, and its base in the repository."""
-    opening.helper.ask(Remove(worker=opening.worker), Removed)
+def remove(opening: Opening, worker: str) -> None:
+    """Remove a session: its user, home and state."""
+    opening.helper.ask(Remove(worker=worker), Removed)
 
 
 def without_found(opening: Opening) -> Opening:
@@ -122,6 +132,9 @@ def _create(
     opening: Opening, hidden: tuple[str, ...]
 ) -> tuple[Plan, Opened, list[int], tuple[Path, ...]]:
     """Make a fresh session; the last of what it returns are the object stores to be copied."""
+    from clsecure.firstrun import home_files
+    from clsecure.workspace import clone, gitseed
+
     plan, repository = opening.plan, opening.plan.facts.repository
     seed = gitseed.git_seed(repository)
     places = (plan.project, plan.facts.cwd)
@@ -141,7 +154,7 @@ def _create(
     return plan, opened, listeners, seed.objects
 
 
-def _plant(helper: privileged.Helper, seed: gitseed.GitSeed, home: Mapping[str, bytes]) -> None:
+def _plant(helper: privileged.Helper, seed: GitSeed, home: Mapping[str, bytes]) -> None:
     items: list[tuple[Seed, bytes | Path]] = [
         (Seed(area="git", path=file.path, mode=file.mode), file.content) for file in seed.files
     ]
@@ -177,6 +190,7 @@ def _open(
         project=str(plan.project),
         session=plan.session,
         action=action,
+        workers=plan.workers,
         mode=plan.config.mode.value,
         engine=plan.engine,
         network=plan.config.network.value,

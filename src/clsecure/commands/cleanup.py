@@ -25,9 +25,9 @@ def run(invocation: Invocation) -> int:
         with session.open_box(opening, invocation.environ, invocation.output) as opened:
             hooks.clean_up(opened, "purge", invocation.output)
             with invocation.output.progress("removing the worker"):
-                session.remove(opening)
-        ending.forget_refs(plan.facts.repository, opening.worker, keep=True)
-        invocation.output.say(f"removed: {opening.worker}")
+                session.remove(opening, opening.found.worker)
+        ending.forget_refs(plan.facts.repository, opening.found.worker, keep=True)
+        invocation.output.say(f"removed: {opening.found.worker}")
     return ExitCode.OK
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from clsecure import facts, git, paths, plan, session
-from clsecure.config import Config
+from clsecure import paths, privileged
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
-from clsecure.plan import Plan
+
+if TYPE_CHECKING:
+    from clsecure import git, session
+    from clsecure.config import Config
+    from clsecure.plan import Plan
 
 
 def make_plan(invocation: Invocation, *, with_agent: bool) -> Plan:
     """Read settings, host and repository, and decide; nothing is changed. Raises UserError."""
+    from clsecure import facts, plan  # while the helper starts
+
     top = paths.find_top(invocation.cwd)
     config = invocation.load_config(top)
     plan.refuse_unbuilt(config)
@@ -22,10 +28,27 @@ def make_plan(invocation: Invocation, *, with_agent: bool) -> Plan:
 
 
 @contextmanager
+def planned(
+    invocation: Invocation, *, with_agent: bool
+) -> Iterator[tuple[Plan, privileged.Helper | None]]:
+    """Make the plan while the helper starts, where that asks for nothing; raises UserError."""
+    helper = None
+    if paths.find_top(invocation.cwd) and not invocation.flag("dry_run"):
+        helper = privileged.start_early(invocation.environ)
+    try:
+        yield make_plan(invocation, with_agent=with_agent), helper
+    finally:
+        if helper:
+            helper.close()
+
+
+@contextmanager
 def kept_session(
     invocation: Invocation,
 ) -> Iterator[tuple[session.Opening, session.OpenSession]]:
     """Open the kept session of this project; raises UserError when there is none."""
+    from clsecure import session
+
     made = make_plan(invocation, with_agent=False)
     with session.reach(made, invocation.environ, invocation.output) as opening:
         if opening.found is None:
@@ -42,6 +65,8 @@ def kept_session(
 def repository_of(project: str) -> git.Repository | None:
     """Return the repository of a session's project; None when it is gone."""
     from pathlib import Path
+
+    from clsecure import git
 
     try:
         return git.discover(Path(project))

@@ -130,7 +130,7 @@ def discard(
     """Remove the session: its cleanup hook, its worker, its refs in the repository."""
     hooks.clean_up(session, "purge", output)
     with output.progress("removing the worker"):
-        remove(opening)
+        remove(opening, session.record.worker)
     forget_refs(session.plan.facts.repository, session.record.worker, keep=keep_refs)
     output.say(f"removed: {session.record.worker}")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from clsecure import describe, hooks, session
 from clsecure.choices import Start
-from clsecure.commands import common
-from clsecure.commands import run as main_command
+from clsecure.commands import agentrun, common
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
+from clsecure.plan import Plan
+from clsecure.privileged import Helper
 
 
 def run(invocation: Invocation) -> int:
@@ -19,12 +20,17 @@ def run(invocation: Invocation) -> int:
 
 def run_in_box(invocation: Invocation, argv: tuple[str, ...]) -> int:
     """Run a command of the human's in the session, kept or fresh, and keep the session."""
-    plan = common.make_plan(invocation, with_agent=False)
-    if plan.config.dry_run:
-        return describe.dry_run(plan, invocation, argv)
-    with session.reach(plan, invocation.environ, invocation.output) as opening:
+    with common.planned(invocation, with_agent=False) as (plan, helper):
+        if plan.config.dry_run:
+            return describe.dry_run(plan, invocation, argv)
+        return _run(invocation, plan, helper, argv)
+
+
+def _run(invocation: Invocation, plan: Plan, helper: Helper | None, argv: tuple[str, ...]) -> int:
+    with session.reach(plan, invocation.environ, invocation.output, helper) as found:
+        opening = found
         if plan.config.start is Start.FRESH:
-            opening = main_command.start_or_resume(opening, invocation)
+            opening = agentrun.start_or_resume(found, invocation)
         with session.open_box(opening, invocation.environ, invocation.output) as opened:
             if not opened.resumed:
                 hooks.set_up(opened, invocation.environ, invocation.output)

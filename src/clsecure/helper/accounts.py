@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
+PREFIX = "claude-worker-"
 # Above UID_MAX of login.defs (60000), outside systemd's ranges and below the first subordinate ids
 # (100000); see systemd's doc/UIDS-GIDS. Handed out upwards, so that an id comes back only after
 # all.

@@ -73,19 +73,21 @@ class Attended:
                 launch.connect()
                 return None
             said = launch.read()
-            if said is None:
+            if not said:
                 launch.gate.close()
                 launch.gate = None
             elif self._checked:
-                return int(str(said))
+                return int(said[0])
             else:
                 self._judge(launch, said)
         except (OSError, ValueError) as error:
-            self._judge(launch, [f"the check from inside cannot be read ({error})"])
+            self._judge(launch, ["1", f"the check from inside cannot be read ({error})"])
         return None
 
-    def _judge(self, launch: Launch, said: object) -> None:
-        self._faults = [str(fault) for fault in said] if isinstance(said, list) else ["no findings"]
+    def _judge(self, launch: Launch, said: list[str]) -> None:
+        self._faults = said[1:] if said[0] != "0" else []
+        if said[0] != str(len(self._faults)):
+            self._faults.append("the check from inside contradicts itself")
         self._checked = True
         if self._faults:
             _signal_all(_KILL)

@@ -7,9 +7,9 @@ import pwd
 import re
 
 from . import syscalls as sc
+from .accounts import PREFIX
 from .engines import BUBBLEWRAP, FIREJAIL
 from .layout import check_places
-from .naming import PREFIX
 from .places import Owner
 from .protocol import Exec, Listener, Open, Refusal, Session
 
@@ -48,6 +48,8 @@ def check_open(request: Open, human: Owner) -> None:
     if (request.engine == "none") != (request.mode == "user"):
         raise Refusal(f"mode {request.mode} does not go with engine {request.engine}", code=2)
     check_session(request.session)
+    for worker in request.workers:
+        check_worker(worker)
     check_places(request)
     if not _OBJECT_ID.fullmatch(request.base):
         raise Refusal("the base is not an object id", code=2)

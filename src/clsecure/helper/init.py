@@ -16,6 +16,7 @@ from .layout import INSIDE, Host
 from .mounts import Builder, Unsupported
 from .protocol import (
     REQUESTS,
+    UNSUPPORTED,
     Exec,
     Failed,
     Ready,
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 _SIOCSIFFLAGS, _IFF_UP_RUNNING = 0x8914, 0x41
 _IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP)
-# Answers that mean "build it another way", not "you may not".
-UNSUPPORTED = "this tree cannot be shown copy-on-write"
 
 
 class Init:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import json
+import marshal
 import os
 import resource
 import signal
@@ -78,13 +78,13 @@ class Launch:
             self.gate, _ = self._listener.accept()
             self.gate.settimeout(5)
 
-    def read(self) -> object:
-        """Read what the gate says: a list of faults first, the command's exit code later.
+    def read(self) -> list[str]:
+        """Read what the gate says: lines, the first of which is a number; none at its end.
 
-        Raises OSError and ValueError; the end of the gate is None.
+        First it counts the faults that follow, later it is the command's exit code. Raises OSError.
         """
         said = self.gate.recv(65536) if self.gate else b""
-        return json.loads(said) if said else None
+        return said.decode("utf-8", "replace").split("\n") if said else []
 
     def acknowledge(self) -> None:
         """Let the gate go on; the launch file is gone by then."""
@@ -121,8 +121,8 @@ class Launch:
         # It holds the command's environment, so nobody but the worker may read it, and init removes
         # it.
         file = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
-        with os.fdopen(file, "w", encoding="ascii") as stream:
-            json.dump(document, stream)
+        with os.fdopen(file, "wb") as stream:
+            marshal.dump(document, stream)
             os.fchown(file, self._box.uid, self._box.gid)
 
     def _become(self, engine: str, standard: tuple[int, ...]) -> None:
@@ -182,7 +182,7 @@ def _document(box: Box, command: Exec, engine: str, address: str) -> dict[str, o
     }
     return {
         "plan": plan,
-        "filter": inner_program().hex(),
+        "filter": inner_program(),
         "report": address,
         "argv": command.argv,
         "environment": command.environment,

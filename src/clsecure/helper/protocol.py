@@ -12,7 +12,8 @@ import socket
 
 from .records import BadField, Record
 
-VERSION = 1
+# The message of a Failed that means "build it another way", not "you may not".
+UNSUPPORTED = "this tree cannot be shown copy-on-write"
 _INLINE = 32 * 1024
 _MAX_BODY = 64 << 20
 _MAX_DESCRIPTORS = 200
@@ -47,6 +48,7 @@ class Open(Record):
     project: str
     session: str
     action: str  # create | resume
+    workers: tuple[str, ...]  # names for a fresh session's worker: the first that is free is taken
     mode: str  # user | namespace
     engine: str  # none | firejail | bubblewrap
     network: str  # none | filtered | open
@@ -132,9 +134,8 @@ class Session(Record):
 
 
 class Found(Record):
-    """Answer to Find; `worker` is the name it has or would have."""
+    """Answer to Find."""
 
-    worker: str
     session: Session | None
 
 

@@ -9,7 +9,6 @@ import time
 from . import accounts, check, layout
 from . import syscalls as sc
 from .box import Box
-from .naming import worker_names
 from .places import Owner
 from .protocol import (
     Changed,
@@ -33,7 +32,7 @@ from .protocol import (
 )
 from .records import Record
 from .seeds import Planting
-from .state import State, all_sessions, open_root
+from .state import ROOT, State, all_sessions, open_root
 from .upper import changed_paths
 
 TYPE_CHECKING = False
@@ -90,15 +89,13 @@ class Sessions:
 
     def _find(self, request: Find) -> _Answer:
         check.check_session(request.session)
-        return self._look_up(request.project, request.session), ()
+        return Found(session=self._look_up(request.project, request.session)), ()
 
-    def _look_up(self, project: str, name: str) -> Found:
-        names = worker_names(project, name, self._human.uid)
+    def _look_up(self, project: str, name: str) -> Session | None:
         for session in all_sessions(self._root, self._human.uid):
-            if session.worker in names and check.is_of(session, project, name, self._human):
-                return Found(worker=session.worker, session=session)
-        taken = set(os.listdir(self._root))
-        return Found(worker=names[0] if names[0] not in taken else names[1], session=None)
+            if check.is_of(session, project, name, self._human):
+                return session
+        return None
 
     def _plant(self, request: Plant, descriptors: list[int]) -> _Answer:
         self._planting.add(request.seeds, request.directories, descriptors)
@@ -112,15 +109,20 @@ class Sessions:
             raise Refusal("there is a box already", code=2)
         check.check_open(request, self._human)
         found = self._look_up(request.project, request.session)
-        state = State(self._root, found.worker)
+        create = request.action == "create"
+        if create and found is not None:
+            raise Refusal(
+                "this session exists already", hint="resume it, or discard it first", code=5
+            )
+        if not create and found is None:
+            raise Refusal("there is no such session", code=2)
+        state = State(self._root, found.worker if found else self._free_name(request.workers))
         self._state = state
         try:
             session = state.read()
-            if request.action == "create":
-                if session is not None:
-                    raise Refusal(
-                        "this session exists already", hint="resume it, or discard it first", code=5
-                    )
+            if create and session is not None:
+                raise Refusal("this session has just been made", hint="resume it", code=5)
+            if create:
                 return self._create(request, state)
             if session is None:
                 raise Refusal("there is no such session", code=2)
@@ -132,6 +134,15 @@ class Sessions:
         except BaseException:
             self.lose_box()
             raise
+
+    def _free_name(self, names: tuple[str, ...]) -> str:
+        # A directory without a record is what a making that was cut short has left: it is free.
+        for name in names:
+            if not os.path.lexists(f"{ROOT}/{name}/record.json"):
+                return name
+        raise Refusal(
+            "the worker's name is taken by another session", hint="--session NAME", code=5
+        )
 
     def _create(self, request: Open, state: State) -> _Answer:
         try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 
-PREFIX = "claude-worker-"
+from clsecure.helper.accounts import PREFIX
+
 _SHORT = 10  # characters of the project's name; the whole fits into Linux's 32
 
 

@@ -1,0 +1,86 @@
+"""The agent's run, from a plan to the work's end."""
+
+from __future__ import annotations
+
+from clsecure import agent, describe, hooks, session
+from clsecure.choices import Start
+from clsecure.errors import ExitCode, UserError
+from clsecure.invocation import Invocation
+from clsecure.plan import Plan
+from clsecure.privileged import Helper
+
+
+def run_planned(invocation: Invocation, plan: Plan, helper: Helper | None) -> int:
+    """Run the agent and deal with what it made; returns its exit code."""
+    output, environ = invocation.output, invocation.environ
+    with session.reach(plan, environ, output, helper) as found:
+        opening = start_or_resume(found, invocation)
+        with session.open_box(opening, environ, output) as opened:
+            output.note(describe.start_line(opened))
+            if not opened.resumed:
+                hooks.set_up(opened, environ, output)
+            code = run_agent(opened, invocation)
+            from clsecure.commands import ending  # what it needs would delay the start
+
+            return ending.finish(invocation, opening, opened, code=code)
+
+
+def run_agent(opened: session.OpenSession, invocation: Invocation) -> int:
+    """Run the agent to its end; returns its exit code."""
+    plan = opened.plan
+    if plan.agent is None:
+        raise ValueError("the plan has no agent")
+    resumes = opened.resumed and opened.has_history
+    return opened.box.run(
+        agent.argv(plan.agent, invocation.arguments, resumes=resumes),
+        cwd=str(plan.facts.cwd),
+        variables=plan.agent_environment,
+    )
+
+
+def start_or_resume(opening: session.Opening, invocation: Invocation) -> session.Opening:
+    """Decide, asking where possible, whether a kept session goes on; a fresh start removes it."""
+    plan, output = opening.plan, invocation.output
+    if opening.found is None:
+        return opening
+    wish = plan.config.start
+    if wish is Start.ASK:
+        wish = Start.RESUME
+        if output.can_ask:
+            wish = _ask(opening, invocation)
+    if wish is Start.RESUME:
+        return opening
+    if not _may_discard(plan, opening, invocation):
+        raise UserError(
+            "a fresh start would throw kept work away",
+            hint="import it first, or give --fresh --yes",
+            code=ExitCode.REFUSED,
+        )
+    from clsecure.commands import ending
+
+    with output.progress("removing the former session"):
+        session.remove(opening, opening.found.worker)
+    ending.forget_refs(plan.facts.repository, opening.found.worker, keep=False)
+    return session.without_found(opening)
+
+
+def _ask(opening: session.Opening, invocation: Invocation) -> Start:
+    found = opening.found
+    holds = describe.holds(found) if found else ""
+    letter = invocation.output.choose(
+        f"There is a kept session ({holds}).",
+        {"r": "resume it", "f": "start fresh"},
+        default="r",
+        flag="--resume or --fresh",
+    )
+    return Start.FRESH if letter == "f" else Start.RESUME
+
+
+def _may_discard(plan: Plan, opening: session.Opening, invocation: Invocation) -> bool:
+    found = opening.found
+    if found is None or (found.commits == 0 and found.changes == 0) or plan.config.yes:
+        return True
+    if not invocation.output.can_ask:
+        return False
+    question = f"Throw the kept work away ({describe.holds(found)})?"
+    return invocation.output.confirm(question, default=False)
