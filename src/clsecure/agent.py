@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.layout import SYSTEM, within
@@ -26,8 +26,7 @@ _NO_PROMPTS = "--dangerously-skip-permissions"
 _RESUME = "--continue"
 
 
-@dataclass(frozen=True)
-class Agent:
+class Agent(NamedTuple):
     """A program found on the host.
 
     `program` is the path to start inside; `exposed` what must be shown read-only for it; `path` the

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 from clsecure import terminal
@@ -19,9 +18,11 @@ from clsecure.helper.protocol import (
     Session,
     Signal,
     Started,
+    memory_file,
 )
 from clsecure.privileged import Helper
 
+_MAX_ERRORS = 1 << 20
 _LIMIT = 1 << 30  # of a list of changed paths, in bytes
 
 
@@ -113,24 +114,24 @@ class Box:
 
         `stdout` is a descriptor to write to. Returns exit code and standard error.
         """
-        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as given:
-            if isinstance(stdin, bytes):
-                given.write(stdin)
-                given.seek(0)
-            source = given.fileno() if isinstance(stdin, bytes) else stdin
-            request = Exec(
-                argv=tuple(argv),
-                environment=self._words(env),
-                cwd=self.session.project,
-                confined=False,
-            )
-            self.helper.ask(request, Started, (source, stdout, said.fileno()))
+        said = os.memfd_create("stderr", os.MFD_CLOEXEC)
+        given = memory_file(stdin) if isinstance(stdin, bytes) else os.dup(stdin)
+        request = Exec(
+            argv=tuple(argv),
+            environment=self._words(env),
+            cwd=self.session.project,
+            confined=False,
+        )
+        try:
+            self.helper.ask(request, Started, (given, stdout, said))
             peer = BoxedCommand(self.helper)
             ended = None
             while ended is None:
                 ended = peer.next_event()
-            said.seek(0)
-            return ended.code, said.read(1 << 20)
+            return ended.code, os.pread(said, _MAX_ERRORS, 0)
+        finally:
+            os.close(said)
+            os.close(given)
 
     def changed_paths(self) -> list[str] | None:
         """Return what the session changed in the tree; None where only git can tell (a clone)."""

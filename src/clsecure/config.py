@@ -6,9 +6,8 @@ Pure: what files say is read in `configfiles`. The format is `key = value` lines
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from clsecure.choices import (
     Engine,
@@ -28,8 +27,7 @@ from clsecure.values import Entry, Layer, Origin, convert
 _WARNINGS_SHOWN = 5  # of one file; a repository must not fill the screen
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """Every setting, typed; `origins` says for each name where it was set.
 
     `cleanup_hook_timeout` is in seconds; `expose` holds absolute paths; `hide` and `show` are
@@ -62,16 +60,15 @@ class Config:
     no_input: bool
     yes: bool
     json: bool
-    origins: Mapping[str, tuple[Origin, ...]] = field(repr=False)
-    warnings: tuple[str, ...] = field(default=(), repr=False)
+    origins: Mapping[str, tuple[Origin, ...]]
+    warnings: tuple[str, ...] = ()
 
     def origin(self, name: str) -> Origin:
         """Return where `name` was set; for a list, the strongest of its places."""
         return self.origins[name][-1]
 
 
-@dataclass(frozen=True)
-class Parsed:
+class Parsed(NamedTuple):
     """What one configuration file says."""
 
     entries: tuple[Entry, ...] = ()

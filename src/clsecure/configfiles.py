@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from clsecure import paths
 from clsecure.config import Config, Parsed, lowered_mode, merge, parse
@@ -19,8 +19,7 @@ _PROJECT_LIMIT = 64 << 10  # bytes; a repository is not trusted
 _USER_LIMIT = 1 << 20
 
 
-@dataclass(frozen=True)
-class ProjectFile:
+class ProjectFile(NamedTuple):
     """The project's configuration file as it was read once: bytes and what they say."""
 
     content: bytes
@@ -48,7 +47,7 @@ def load(top: Path | None, environ: Mapping[str, str], given: Iterable[Entry] = 
     config = merge(entries, trusted=trusted)
     former = _former(top) if top else ()
     warnings = (*former, *user.warnings, *project_parsed.warnings, *config.warnings)
-    return replace(config, warnings=warnings)
+    return config._replace(warnings=warnings)
 
 
 def read_project(top: Path) -> ProjectFile | None:
@@ -83,7 +82,7 @@ def _read_user(environ: Mapping[str, str]) -> Parsed:
             parsed = _parse(
                 _read(Path(os.path.realpath(path)), os.fspath(path), _USER_LIMIT), origin
             )
-            return replace(parsed, warnings=(*parsed.warnings, *_open_secret(path, parsed)))
+            return parsed._replace(warnings=(*parsed.warnings, *_open_secret(path, parsed)))
     return Parsed()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from clsecure.choices import Network, Provider, Secret
 from clsecure.errors import ExitCode, UserError
@@ -36,8 +36,7 @@ _OWN_ADDRESS = "127.0.77.1"  # of the box's loopback: free there, whatever the b
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """The agent's API: `listener` is made in the box, and `host`:`port` dialled outside for it."""
 
     url: str

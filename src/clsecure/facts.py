@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from clsecure import git, paths
 from clsecure.helper.layout import Host, look_at_host
@@ -15,8 +15,7 @@ _ENGINES = {"firejail": "/usr/bin/firejail", "bubblewrap": "/usr/bin/bwrap"}
 _OVERLAY_SINCE = (5, 19)
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """One look at host and repository."""
 
     repository: git.Repository

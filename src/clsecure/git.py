@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from clsecure.errors import ExitCode, UserError
 from clsecure.output import escape
@@ -40,8 +39,7 @@ SAFE: tuple[str, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """What is checked out: a commit, and the branch it is on (None: detached).
 
     `commit` is None only for a repository that is described before its first commit;
@@ -52,8 +50,7 @@ class Head:
     branch: str | None
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(NamedTuple):
     """One checkout of a repository.
 
     `top` is the working tree, `git_dir` the real git directory of this checkout (a worktree or a

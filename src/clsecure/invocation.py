@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure.output import Output
 from clsecure.values import Entry
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from clsecure.config import Config
 
 
-@dataclass(frozen=True)
-class Invocation:
+class Invocation(NamedTuple):
     """A command as it was called.
 
     `options` holds only what the command line gave, by name; `arguments` the words for the agent

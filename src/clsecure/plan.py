@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from clsecure import agent, endpoint
 from clsecure.choices import Mode, Network, WorkspaceKind
@@ -30,8 +30,7 @@ _NOT_BELOW = {
 _FROM_HUMAN = ("TERM", "COLORTERM", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ", "NO_COLOR")
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What a session will be."""
 
     facts: Facts

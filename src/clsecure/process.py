@@ -6,14 +6,12 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 Argument = str | os.PathLike[str]
 
 
-@dataclass(frozen=True)
-class Completed:
+class Completed(NamedTuple):
     """A program that has ended: its argv, exit code (negative: the signal) and output as bytes."""
 
     argv: tuple[str, ...]

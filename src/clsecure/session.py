@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import plan as planning
 from clsecure import privileged
@@ -40,8 +39,7 @@ if TYPE_CHECKING:
 _SEEDS_A_MESSAGE = 100
 
 
-@dataclass(frozen=True)
-class Opening:
+class Opening(NamedTuple):
     """A helper that knows the session, before its box is made."""
 
     plan: Plan
@@ -50,8 +48,7 @@ class Opening:
     scan: masks.Scan
 
 
-@dataclass(frozen=True)
-class OpenSession:
+class OpenSession(NamedTuple):
     """A session whose box stands."""
 
     plan: Plan
@@ -93,7 +90,7 @@ def open_box(opening: Opening, environ: Mapping[str, str], output: Output) -> It
     with ExitStack() as stack:
         hidden = opening.scan.result()
         if session is not None:
-            plan = replace(plan, workspace=WorkspaceKind(session.workspace))
+            plan = plan._replace(workspace=WorkspaceKind(session.workspace))
             stores = tuple(Path(path) for path in session.objects)
             opened, listeners = _open(opening, plan, hidden, "resume", stores)
         else:
@@ -125,7 +122,7 @@ def remove(opening: Opening, worker: str) -> None:
 
 def without_found(opening: Opening) -> Opening:
     """Return the opening after the session that was found has been removed."""
-    return replace(opening, found=None)
+    return opening._replace(found=None)
 
 
 def _create(
@@ -146,7 +143,7 @@ def _create(
         except UserError as error:
             if error.message != UNSUPPORTED or plan.config.workspace is WorkspaceKind.OVERLAY:
                 raise
-            plan = replace(plan, workspace=WorkspaceKind.CLONE, workspace_reason=error.hint)
+            plan = plan._replace(workspace=WorkspaceKind.CLONE, workspace_reason=error.hint)
         else:
             return plan, opened, listeners, ()
     _plant(opening.helper, clone.seed(repository, seed.objects), files)

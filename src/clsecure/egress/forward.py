@@ -11,8 +11,7 @@ import signal
 import socket
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from clsecure import child
 
@@ -29,8 +28,7 @@ _DESCRIPTORS = 4096  # two for each connection
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: socket(7), tcp(7)
 
 
-@dataclass(frozen=True)
-class Forward:
+class Forward(NamedTuple):
     """Connections to the socket `listener` go to `host`:`port`, as seen from outside the box."""
 
     listener: int  # descriptor of a listening TCP socket

@@ -6,8 +6,7 @@ import os
 import select
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 READ_SIZE = 65536
 
 
-@dataclass(frozen=True)
-class Exited:
+class Exited(NamedTuple):
     """The command in the box has ended: exit code 0-255 (128+n: by signal n)."""
 
     code: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 ALTERNATE_SCREENS = (47, 1047, 1049)
 
@@ -28,21 +27,21 @@ _SEQUENCE = re.compile(
 _UNFINISHED = re.compile(rb"\x1b(?:\[[<>=?]?[\d;]{0,60} ?)?\Z")
 
 
-@dataclass
 class ScreenModes:
     """Reads a program's output as it passes and knows what it would have to undo.
 
     `feed` takes any pieces of the output, also ones that cut a sequence in two.
     """
 
-    _modes: set[int] = field(default_factory=set)
-    _alternate: int | None = None
-    _pushed: dict[bool, int] = field(default_factory=lambda: {False: 0, True: 0})
-    _other_keys: bool = False
-    _cursor_style: bool = False
-    _scroll_region: bool = False
-    _keypad: bool = False
-    _rest: bytes = b""
+    def __init__(self) -> None:
+        self._modes: set[int] = set()
+        self._alternate: int | None = None
+        self._pushed = {False: 0, True: 0}
+        self._other_keys = False
+        self._cursor_style = False
+        self._scroll_region = False
+        self._keypad = False
+        self._rest = b""
 
     def feed(self, data: bytes) -> bool:
         """Take note of `data`; True when `undo` may have changed."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import termios
-from dataclasses import dataclass
+from typing import NamedTuple
 
 POLL_SECONDS = 0.03
 SETTLED_SECONDS = 0.15
@@ -24,8 +24,7 @@ _LONGEST_KEY = 12
 _LFLAG, _CC = 3, 6
 
 
-@dataclass(frozen=True)
-class Mode:
+class Mode(NamedTuple):
     """A pty as seen from its master: line discipline and foreground process group."""
 
     canonical: bool
@@ -65,13 +64,13 @@ class SuspendKey:
         return any(match.end() > start for match in _KEY.finditer(text))
 
 
-@dataclass
 class SuspendWatch:
     """Watches the pty after the key was typed. Times are seconds of one clock."""
 
-    _began: float | None = None
-    _group: int = 0
-    _settled: float | None = None
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._group = 0
+        self._settled: float | None = None
 
     def key_typed(self, mode: Mode, now: float) -> None:
         """Begin to watch; `mode` is the pty's before the key is passed on."""

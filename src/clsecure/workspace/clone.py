@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 from clsecure.boxed import Box
@@ -23,7 +22,7 @@ def seed(repository: Repository, stores: tuple[Path, ...]) -> GitSeed:
     copies = {store: str(_copy_of(repository, number)) for number, store in enumerate(stores)}
     made = git_seed(repository, copies)
     directories = tuple(f"{_STORES}/{number}" for number in range(len(stores)))
-    return replace(made, directories=(*made.directories, *directories))
+    return made._replace(directories=(*made.directories, *directories))
 
 
 def fill(

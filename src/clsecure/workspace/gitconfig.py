@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _KEPT_NAMES = frozenset(
     "user.name user.email author.name author.email committer.name committer.email "
@@ -28,8 +28,7 @@ _DROPPED_NAMES = frozenset(
 _USERINFO = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^/\s]*)@")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One setting: where it was set, its key in three parts, its value (None: no "=" at all)."""
 
     scope: str

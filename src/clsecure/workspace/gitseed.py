@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from clsecure.git import Git, Head, Repository, Running
 from clsecure.workspace.gitconfig import Entry, entries, session_config, value_of
@@ -31,8 +31,7 @@ _NOT_SEEDED = ("refs/clsecure/", "refs/bisect/", "refs/worktree/", "refs/rewritt
 _MODULES_DEEP = 20
 
 
-@dataclass(frozen=True)
-class SeedFile:
+class SeedFile(NamedTuple):
     """A file of the session's git directory.
 
     `path` is relative to it. `content` is the bytes, or the human's file that holds them; that
@@ -45,8 +44,7 @@ class SeedFile:
     mode: int = 0o644
 
 
-@dataclass(frozen=True)
-class GitSeed:
+class GitSeed(NamedTuple):
     """Everything a session's git directory needs.
 
     `objects` are the object stores to borrow, absolute, in the order of the numbers under
