@@ -52,15 +52,17 @@ def start_scan(
     """
     hidden, shown = _matcher(hide), _matcher((*DEFAULT_SHOW, *show))
     prune = [word for name in PRUNED for word in ("-o", "-name", name)][1:]
-    tree = ("find", ".", "-mindepth", "1", "(", "-type", "d", "(", *prune, ")", "-prune", ")")
+    # Files first: find would else compare each of them with the names of pruned directories.
+    files = ("find", ".", "-mindepth", "1", "!", "-type", "d", "-print0")
     pattern = "|".join(_ere(each) for each in hide) or "^$"
     # grep only narrows the list down; `_matcher` decides.
     narrow = ("grep", "-ziE", "-e", f"^\\./(.*/)?({pattern})$")
     env = clean_environment()
     try:
         finder = subprocess.Popen(  # noqa: S603 - an argv tuple, never a shell
-            (*tree, "-o", "-print0"),
+            (*files, "-o", "(", *prune, ")", "-prune", "-o", "-print0"),
             cwd=repository.top,
+            env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # directories that the human cannot read either
         )
