@@ -84,6 +84,15 @@ def test_nothing_is_half_made(world, session):
     assert world.git("for-each-ref") == before
 
 
+def test_a_branch_made_at_the_same_moment_is_not_overwritten(world, session, monkeypatch):
+    work = world.fetch(session)
+    world.git("branch", "claude/x")
+    monkeypatch.setattr("clsecure.homecoming.branch._check_free", lambda *_: None)
+    with pytest.raises(UserError, match="cannot write the refs"):
+        import_work(session.repository, work, branch="claude/x", commit_message=None)
+    assert world.git("rev-parse", "claude/x") == world.base
+
+
 def test_the_session_gave_a_branch_the_same_name(world, session):
     session.git("switch", "-q", "main")
     for name in ("a/b", "a-b"):

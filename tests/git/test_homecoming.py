@@ -1,6 +1,7 @@
 """A session's work comes home whole, and nothing else of the repository changes."""
 
 import os
+import shutil
 import stat
 
 import pytest
@@ -94,6 +95,9 @@ def test_odd_names_come_home_committed_or_not(world, paths):
 
 @pytest.mark.parametrize("paths", ["changed", None])
 def test_renames_modes_links_and_types_come_home(world, paths):
+    write(world.top / "docs/deep/index", "docs\n")
+    world.git("add", "-A")
+    world.git("commit", "-qm", "With documentation")
     session = world.start()
     (session.top / "src/a.py").rename(session.top / "src/moved.py")
     (session.top / "run.sh").chmod(0o644)
@@ -102,6 +106,8 @@ def test_renames_modes_links_and_types_come_home(world, paths):
     (session.top / "dangling").symlink_to("/nowhere")
     (session.top / "src/b.py").unlink()
     write(session.top / "src/b.py/inside", "now a directory\n")
+    shutil.rmtree(session.top / "docs")
+    write(session.top / "docs", "now a file\n")
     work, _ = world.bring(session, paths=paths)
     listed = world.git("ls-tree", "-r", "claude/x").splitlines()
     modes = {line.split("\t")[1]: line[:6] for line in listed}
@@ -109,6 +115,7 @@ def test_renames_modes_links_and_types_come_home(world, paths):
         ".gitignore": "100644",
         "README": "100755",
         "dangling": "120000",
+        "docs": "100644",
         "link": "120000",
         "run.sh": "100644",
         "src/b.py/inside": "100644",
@@ -141,9 +148,12 @@ def test_a_directory_in_the_list_stands_for_what_is_below(world):
 def test_only_listed_paths_are_taken(world):
     write(world.top / "README", "edited by the human, not committed\n")
     session = world.start()
-    write(session.top / "mine", "x")
-    world.bring(session)
-    assert world.names("claude/x") - world.names("main") == {"mine"}
+    listed = {"mine", "*", ":(glob)**", "[a-z]"}
+    for name in (*listed, "unlisted"):
+        write(session.top / name, "x")
+    assert world.fetch(session, paths=[]).is_empty
+    world.bring(session, paths=sorted(listed))
+    assert world.names("claude/x") - world.names("main") == listed
     assert world.content("claude/x", "README") == b"hello"
 
 
@@ -333,6 +343,7 @@ def test_a_shallow_clone_and_borrowed_objects(world):
         world.top = world.tmp_path / name
         session = world.start(f"session-{name}")
         assert session.git("status", "--short") == ""
+        assert session.git("log", "--format=%H") == world.git("log", "--format=%H")
         write(session.top / "README", f"{name}\n")
         session.commit("More")
         world.bring(session)

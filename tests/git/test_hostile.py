@@ -164,6 +164,12 @@ def test_missing_objects_are_refused(world, worker):
     refuse(world, forged(data.replace(world.base.encode(), b"12" * 20), head=commit), "are gone")
 
 
+def test_a_loose_end_of_the_humans_own_is_refused(world):
+    """The human's store may hold commits without all of their files; no ref may name one."""
+    commit = commit_of(world.top, raw_tree(world.top, ("100644", b"lost", "12" * 20)))
+    refuse(world, forged(head=commit), "not whole")
+
+
 def test_a_branch_must_be_a_commit(world):
     blob = world.git("rev-parse", "HEAD:README")
     refuse(world, forged(refs={"refs/heads/a": blob}), "heads/a is blob")

@@ -24,7 +24,7 @@ def git_says(*words: str) -> bool:
     ).returncode
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(NAMES)
 @example("a.lock/b")
 @example("@")
@@ -35,7 +35,7 @@ def test_refs_are_valid_when_git_says_so(name):
     assert valid_ref(f"refs/heads/{name}") == git_says(f"refs/heads/{name}")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(NAMES)
 @example("-x")
 @example("HEAD")

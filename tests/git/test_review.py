@@ -133,10 +133,12 @@ def test_contents_are_read_from_the_repository(world):
 
 def test_diff_and_log_are_escaped_and_run_nothing(world):
     ran = world.tmp_path / "ran"
-    world.git("config", "diff.external", f"touch {ran}")
-    world.git("config", "diff.evil.textconv", f"touch {ran};cat")
+    world.git("config", "diff.external", f"touch {ran}; true")
+    world.git("config", "diff.evil.textconv", f"touch {ran}; cat")
+    write(world.top / ".gitattributes", "*.txt diff=evil\n")
+    world.git("add", "-A")
+    world.git("commit", "-qm", "Attributes")
     session = world.start()
-    write(session.top / ".gitattributes", "*.txt diff=evil\n")
     write(session.top / "x.txt", "\x1b[2J\x07\u202e\n")
     write(session.top / os.fsdecode(b"\xff\x1b.bin"), b"\0\1")
     session.commit("Odd \x1b[2J subject")
@@ -149,6 +151,7 @@ def test_diff_and_log_are_escaped_and_run_nothing(world):
     )
     assert "\\x1b[2J subject" in log(git, work.base, work.tip)
     assert not ran.exists()
-    write(world.top / "README", "changed\n")
-    world.git("diff")
-    assert ran.exists()  # the control: git does run it where it may
+    for control in ("--no-ext-diff", "--no-textconv"):  # git runs both where it may
+        world.git("diff", control, work.base, work.tip)
+        assert ran.exists()
+        ran.unlink()

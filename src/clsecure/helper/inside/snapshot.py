@@ -115,7 +115,7 @@ class Snapshot:
 
     def _listed(self, chosen: Chosen, *options: str) -> list[str]:
         """Return what `git ls-files` lists among the chosen paths."""
-        if chosen.few == []:  # without a path, ls-files would list everything
+        if chosen.few == []:  # without a path, ls-files would list everything, for nothing
             return []
         listed = self._ls(*options, "--", *(chosen.few or ()))
         if chosen.is_all or chosen.few:
@@ -221,7 +221,7 @@ class Snapshot:
         """Put the present state of each name into the index; halve the list to find a culprit."""
         if not names:
             return
-        arguments = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
+        arguments = ("update-index", "--add", "--remove", "-z", "--stdin")
         ended = self._git.call(*arguments, stdin=joined(names))
         ignoring = b"Ignoring path" in ended.stderr  # said of names that git refuses, with code 0
         if (ended.returncode or ignoring) and len(names) > 1:
