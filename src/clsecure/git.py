@@ -20,11 +20,22 @@ from clsecure.process import CommandFailed, Completed, run
 # names a repository, an index or an object store. (GIT_CONFIG_COUNT may set hooks: not kept.)
 _KEPT = frozenset(
     f"GIT_{name}"
-    for name in (
-        "CONFIG_GLOBAL CONFIG_SYSTEM CONFIG_NOSYSTEM EXEC_PATH "
-        "AUTHOR_NAME AUTHOR_EMAIL COMMITTER_NAME COMMITTER_EMAIL "
-        "SSH SSH_COMMAND ASKPASS SSL_CAINFO SSL_NO_VERIFY HTTP_PROXY_AUTHMETHOD"
-    ).split()
+    for name in [
+        "CONFIG_GLOBAL",
+        "CONFIG_SYSTEM",
+        "CONFIG_NOSYSTEM",
+        "EXEC_PATH",
+        "AUTHOR_NAME",
+        "AUTHOR_EMAIL",
+        "COMMITTER_NAME",
+        "COMMITTER_EMAIL",
+        "SSH",
+        "SSH_COMMAND",
+        "ASKPASS",
+        "SSL_CAINFO",
+        "SSL_NO_VERIFY",
+        "HTTP_PROXY_AUTHMETHOD",
+    ]
 )
 
 SAFE: tuple[str, ...] = (
@@ -86,7 +97,7 @@ class Running:
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
         self._argv = tuple(argv)
-        self._process = subprocess.Popen(  # noqa: S603 - an argv tuple, never a shell
+        self._process = subprocess.Popen(
             self._argv,
             env=env,
             cwd=cwd,
@@ -159,9 +170,7 @@ class Git:
         chosen = ("-c", f"core.hooksPath={hooks}") if hooks else ()
         env = clean_environment({"GIT_TERMINAL_PROMPT": "1", "GIT_OPTIONAL_LOCKS": "1"})
         argv = self.argv(*chosen, *args)
-        return subprocess.run(  # noqa: S603 - an argv tuple, never a shell
-            argv, env=env, cwd=self.repository.top, check=False
-        ).returncode
+        return subprocess.run(argv, env=env, cwd=self.repository.top, check=False).returncode
 
     def lines(self, *args: str, stdin: bytes = b"") -> list[str]:
         """Run git and return the lines of its output; for output without odd names."""

@@ -419,7 +419,7 @@ def test_unreadable_files_are_made_readable(world):
     paths = session.changed_paths()
     (session.top / "dir").chmod(0)
     # Root without these two capabilities is as bound by modes as any worker.
-    session.prefix = "setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-all".split()
+    session.prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
     if os.geteuid():
         session.prefix = []
     work, _ = world.bring(session, paths=["closed", "dir"])

@@ -122,10 +122,19 @@ def evil_trees(worker):
     }
 
 
-KINDS = (
-    "dotgit dotgit-case dotgit-ntfs dotgit-hfs dotdot dot slash twice modules-link "
-    "modules-option modules-climb"
-).split()
+KINDS = [
+    "dotgit",
+    "dotgit-case",
+    "dotgit-ntfs",
+    "dotgit-hfs",
+    "dotdot",
+    "dot",
+    "slash",
+    "twice",
+    "modules-link",
+    "modules-option",
+    "modules-climb",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,17 +8,49 @@ from gitworld import git, write
 from clsecure.errors import UserError
 from clsecure.workspace.masks import DEFAULT_HIDE, start_scan
 
-SECRET = (
-    ".env .env.local a/.env a/b/.env.production server.pem tls.key x.p12 x.pfx x.keystore x.jks "
-    "vault.kdbx id_rsa id_ed25519_work .netrc _netrc .git-credentials .npmrc .pypirc "
-    "main.tfstate main.tfstate.backup credentials.json credentials-prod.json "
-    "service-account-1.json .ENV UPPER.PEM"
-).split()
-PUBLIC = (
-    ".env.example .env.sample .env.prod.template .env.dist id_rsa.pub id_ed25519_work.pub "
-    "environment.py keys.py pem credentials.py node_modules/x/test.pem .venv/cacert.pem "
-    "target/debug/a.key src/main.py"
-).split()
+SECRET = [
+    ".env",
+    ".env.local",
+    "a/.env",
+    "a/b/.env.production",
+    "server.pem",
+    "tls.key",
+    "x.p12",
+    "x.pfx",
+    "x.keystore",
+    "x.jks",
+    "vault.kdbx",
+    "id_rsa",
+    "id_ed25519_work",
+    ".netrc",
+    "_netrc",
+    ".git-credentials",
+    ".npmrc",
+    ".pypirc",
+    "main.tfstate",
+    "main.tfstate.backup",
+    "credentials.json",
+    "credentials-prod.json",
+    "service-account-1.json",
+    ".ENV",
+    "UPPER.PEM",
+]
+PUBLIC = [
+    ".env.example",
+    ".env.sample",
+    ".env.prod.template",
+    ".env.dist",
+    "id_rsa.pub",
+    "id_ed25519_work.pub",
+    "environment.py",
+    "keys.py",
+    "pem",
+    "credentials.py",
+    "node_modules/x/test.pem",
+    ".venv/cacert.pem",
+    "target/debug/a.key",
+    "src/main.py",
+]
 ODD = ["new\nline.pem", "c.pem\nd", ".env.new\nline", " .pem", os.fsdecode(b"\xff.pem"), "-x.key"]
 
 

@@ -59,7 +59,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=5,
 )
-FIELDS = "head branch refs deleted snapshot stash ignored warnings bundle".split()
+FIELDS = ["head", "branch", "refs", "deleted", "snapshot", "stash", "ignored", "warnings", "bundle"]
 
 
 @settings(max_examples=100, deadline=None)

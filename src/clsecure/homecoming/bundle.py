@@ -67,7 +67,7 @@ def fetch(
     tree, index, HEAD, configuration and all other refs stay as they are. Raises UserError with
     ExitCode.IMPORT when the work cannot be had or is not sound; then nothing has changed.
     """
-    from tempfile import TemporaryFile  # noqa: PLC0415 - only where work comes home
+    from tempfile import TemporaryFile
 
     git = Git(repository)
     known = git.lines("for-each-ref", "--format=%(objectname)")
@@ -152,7 +152,7 @@ def _quarantine(objects: Path) -> Iterator[tuple[Path, dict[str, str]]]:
 
     git prunes leftovers of this name after a crash (git-prune(1), `tmp_objdir-`).
     """
-    from tempfile import mkdtemp  # noqa: PLC0415 - only where work comes home
+    from tempfile import mkdtemp
 
     store = Path(mkdtemp(prefix="tmp_objdir-clsecure-", dir=objects))
     # A path in this list may hold a colon when it is quoted.

@@ -187,7 +187,7 @@ def _scripts(content: bytes) -> object:
 
 def _build(content: bytes) -> object:
     """Return the tables of a pyproject.toml that choose programs; all of it if unreadable."""
-    import tomllib  # noqa: PLC0415 - only where such a file changed
+    import tomllib
 
     try:
         said = tomllib.loads(content.decode("utf-8"))

@@ -13,17 +13,57 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _KEPT_NAMES = frozenset(
-    "user.name user.email author.name author.email committer.name committer.email "
-    "core.filemode core.ignorecase core.precomposeunicode core.autocrlf core.eol core.symlinks "
-    "core.sparsecheckout core.sparsecheckoutcone core.quotepath core.abbrev core.whitespace "
-    "core.protecthfs core.protectntfs core.bigfilethreshold core.commentchar "
-    "index.sparse index.version init.defaultbranch commit.cleanup commit.verbose push.default "
-    "i18n.commitencoding extensions.objectformat extensions.partialclone".split()
+    [
+        "user.name",
+        "user.email",
+        "author.name",
+        "author.email",
+        "committer.name",
+        "committer.email",
+        "core.filemode",
+        "core.ignorecase",
+        "core.precomposeunicode",
+        "core.autocrlf",
+        "core.eol",
+        "core.symlinks",
+        "core.sparsecheckout",
+        "core.sparsecheckoutcone",
+        "core.quotepath",
+        "core.abbrev",
+        "core.whitespace",
+        "core.protecthfs",
+        "core.protectntfs",
+        "core.bigfilethreshold",
+        "core.commentchar",
+        "index.sparse",
+        "index.version",
+        "init.defaultbranch",
+        "commit.cleanup",
+        "commit.verbose",
+        "push.default",
+        "i18n.commitencoding",
+        "extensions.objectformat",
+        "extensions.partialclone",
+    ]
 )
-_KEPT_SECTIONS = frozenset("filter lfs remote branch submodule diff merge pull rebase".split())
+_KEPT_SECTIONS = frozenset(
+    ["filter", "lfs", "remote", "branch", "submodule", "diff", "merge", "pull", "rebase"]
+)
 _DROPPED_NAMES = frozenset(
-    "uploadpack receivepack proxy proxyauthmethod vcs helper external gpgsign verifysignatures "
-    "extraheader sslkey sslcert".split()
+    [
+        "uploadpack",
+        "receivepack",
+        "proxy",
+        "proxyauthmethod",
+        "vcs",
+        "helper",
+        "external",
+        "gpgsign",
+        "verifysignatures",
+        "extraheader",
+        "sslkey",
+        "sslcert",
+    ]
 )
 _USERINFO = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^/\s]*)@")
 

@@ -18,14 +18,29 @@ BORROWED = "/run/clsecure/objects"  # where the box mounts the object stores: BO
 SEED_REFS = "clsecure/refs"  # what the session started with; export.py leaves these out
 SEED_STASH = "clsecure/stash"
 
-_DIRECTORIES = (
-    "clsecure hooks info logs objects objects/info objects/pack refs refs/heads refs/tags".split()
-)
+_DIRECTORIES = [
+    "clsecure",
+    "hooks",
+    "info",
+    "logs",
+    "objects",
+    "objects/info",
+    "objects/pack",
+    "refs",
+    "refs/heads",
+    "refs/tags",
+]
 # What git keeps for this checkout alone, and what all checkouts share.
-_OWN = (
-    "info/sparse-checkout MERGE_HEAD MERGE_MSG MERGE_MODE CHERRY_PICK_HEAD REVERT_HEAD ORIG_HEAD"
-).split()
-_SHARED = "info/attributes info/grafts shallow".split()
+_OWN = [
+    "info/sparse-checkout",
+    "MERGE_HEAD",
+    "MERGE_MSG",
+    "MERGE_MODE",
+    "CHERRY_PICK_HEAD",
+    "REVERT_HEAD",
+    "ORIG_HEAD",
+]
+_SHARED = ["info/attributes", "info/grafts", "shallow"]
 # Refs that belong to one checkout's unfinished work, or to us.
 _NOT_SEEDED = ("refs/clsecure/", "refs/bisect/", "refs/worktree/", "refs/rewritten/")
 _MODULES_DEEP = 20

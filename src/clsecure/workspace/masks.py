@@ -59,16 +59,14 @@ def start_scan(
     narrow = ("grep", "-ziE", "-e", f"^\\./(.*/)?({pattern})$")
     env = clean_environment()
     try:
-        finder = subprocess.Popen(  # noqa: S603 - an argv tuple, never a shell
+        finder = subprocess.Popen(
             (*files, "-o", "(", *prune, ")", "-prune", "-o", "-print0"),
             cwd=repository.top,
             env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # directories that the human cannot read either
         )
-        filtering = subprocess.Popen(  # noqa: S603 - the same
-            narrow, env=env, stdin=finder.stdout, stdout=subprocess.PIPE
-        )
+        filtering = subprocess.Popen(narrow, env=env, stdin=finder.stdout, stdout=subprocess.PIPE)
     except FileNotFoundError as error:
         hint = "install them, for example: apt install findutils grep"
         message = f"{error.filename} is not installed"

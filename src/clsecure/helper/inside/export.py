@@ -24,7 +24,9 @@ FORMAT = 1
 TOLD = 199  # warnings; more are counted
 SCRATCH = "clsecure-export-"
 # Refs that mirror another repository, or belong to an operation under way.
-NOT_OURS = tuple(f"refs/{name}/" for name in "clsecure remotes bisect worktree rewritten".split())
+NOT_OURS = tuple(
+    f"refs/{name}/" for name in ["clsecure", "remotes", "bisect", "worktree", "rewritten"]
+)
 UNDER_WAY = {
     "rebase-merge": "a rebase",
     "rebase-apply": "a rebase",

@@ -7,11 +7,19 @@ import subprocess
 from collections.abc import Iterable, Mapping
 
 TIMEOUT = 900  # seconds for one git call; a filter of the worker's may hang
-SETTINGS = (
-    "core.hooksPath=/dev/null core.fsmonitor=false core.bare=false core.safecrlf=false "
-    "core.splitIndex=false core.untrackedCache=false gc.auto=0 maintenance.auto=false "
-    "submodule.recurse=false log.showSignature=false protocol.allow=never"
-).split()
+SETTINGS = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.bare=false",
+    "core.safecrlf=false",
+    "core.splitIndex=false",
+    "core.untrackedCache=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "submodule.recurse=false",
+    "log.showSignature=false",
+    "protocol.allow=never",
+]
 
 
 class Failed(Exception):
@@ -64,7 +72,7 @@ class SessionGit:
             {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
         )
         try:
-            return subprocess.run(  # type: ignore[call-overload,no-any-return]  # noqa: S603 - argv
+            return subprocess.run(  # type: ignore[call-overload,no-any-return]
                 ["git", "--no-pager", *settings, *args],  # noqa: S607 - the box's own PATH
                 cwd=self.work_tree,
                 env={**self._environment, **(env or {})},

@@ -199,7 +199,7 @@ class Snapshot:
         """Return the type and permissions of a file of the tree; 0 when it is not (any more)."""
         for parent in _parents(name.rstrip("/")):
             if parent not in self._real:
-                self._real[parent] = not os.path.islink(self._git.at(parent))  # noqa: PTH114
+                self._real[parent] = not os.path.islink(self._git.at(parent))
             if not self._real[parent]:
                 return 0  # a directory became a link: what is beyond it is not of this tree
         try:
