@@ -327,8 +327,8 @@ def test_a_shell_in_the_box_keeps_ctrl_z_for_itself(shell, front, inner):
     """Bash has a line editor, whose terminal is never canonical; dash has none."""
     shell.sendline(front("env PS1=inner: " + inner))
     shell.expect_exact("inner:")
-    shell.sendline("sleep 300")
-    time.sleep(0.2)
+    shell.sendline("sh -c 'echo go; exec sleep 300'")
+    shell.expect_exact("go\r\n")
     shell.send("\x1a")
     shell.expect("Stopped")
     shell.expect_exact("inner:")
@@ -362,11 +362,14 @@ def test_a_terminal_that_ends_without_a_signal_ends_us_too(environment, front, s
     with subprocess.Popen(
         argv, stdin=slave, stdout=slave, env=environment, start_new_session=True
     ) as process:
-        os.close(slave)
-        while b"ready" not in os.read(master, 1000):
-            pass
-        os.close(master)
-        assert process.wait(10) == 129
+        try:
+            os.close(slave)
+            while b"ready" not in os.read(master, 1000):
+                pass
+            os.close(master)
+            assert process.wait(10) == 129
+        finally:
+            process.kill()
     assert front.is_gone()
 
 

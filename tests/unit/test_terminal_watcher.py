@@ -77,6 +77,17 @@ def test_it_writes_nothing_when_there_is_nothing_to_undo(terminal, undo):
     assert written(master) == b""
 
 
+def test_it_leaves_the_terminal_alone_while_the_relay_is_suspended(terminal):
+    _, slave = terminal
+    saved = termios.tcgetattr(slave)
+    watcher = Watcher(slave, saved)
+    watcher.tell(UNDO)
+    watcher.tell(None)
+    termios.tcsetattr(slave, termios.TCSANOW, raw_attributes(saved))  # another program's
+    die(watcher)
+    assert termios.tcgetattr(slave) == raw_attributes(saved)
+
+
 def test_it_does_nothing_after_an_ordinary_end(terminal):
     master, slave = terminal
     saved = termios.tcgetattr(slave)
