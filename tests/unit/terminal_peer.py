@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import termios
 import tty
 
 from clsecure import terminal
@@ -67,6 +68,7 @@ def main(argv):
     if argv[0] == "--spoilt":
         tty.setraw(0)
     master, slave = os.openpty()
+    termios.tcsetwinsize(slave, terminal.terminal_size())
     child = start(command, (slave, slave, slave), close=(master, slave))
     os.close(slave)
     return terminal.relay_terminal(master, child, attributes)

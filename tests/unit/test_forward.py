@@ -191,6 +191,14 @@ def test_it_is_gone_when_the_context_ends(target):
         assert not alive(started.pid)
 
 
+def test_it_ends_by_itself_when_its_lifeline_does(target):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        started = forward.start([forward.Forward(listener.fileno(), *target.getsockname())])
+        os.close(started._lifeline)
+        wait_until(lambda: not alive(started.pid))
+        assert os.waitpid(started.pid, 0)[1] == 0
+
+
 PARENT = """
 import os, socket, sys, time
 from clsecure.egress import forward

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -24,15 +25,17 @@ import os, signal, sys, termios, tty
 saved = termios.tcgetattr(0)
 ON = "\x1b[?1049h\x1b[?1000h\x1b[?2004h\x1b[>1u\x1b[?25l"
 OFF = "\x1b[<u\x1b[?2004l\x1b[?1000l\x1b[?25h\x1b[?1049l"
+def show(text):  # print may not be called again by a signal handler while it runs
+    os.write(1, text.encode())
 def enter(*_):
     tty.setraw(0)
-    print(ON + "ready %s\r" % os.get_terminal_size(0).columns, flush=True)
+    show(ON + "ready %s\r\n" % os.get_terminal_size(0).columns)
 def leave():
-    print(OFF, end="", flush=True)
+    show(OFF)
     termios.tcsetattr(0, termios.TCSADRAIN, saved)
 signal.signal(signal.SIGCONT, enter)
 def resized(*_):
-    print("size %dx%d\r" % os.get_terminal_size(0), flush=True)
+    show("size %dx%d\r\n" % os.get_terminal_size(0))
 signal.signal(signal.SIGWINCH, resized)
 enter()
 while True:
@@ -42,10 +45,10 @@ while True:
         sys.exit(7)
     elif b"\x1a" in key:
         leave()
-        print("suspended", flush=True)
+        show("suspended\n")
         os.kill(os.getpid(), signal.SIGSTOP)
     else:
-        print("key %r\r" % key, flush=True)
+        show("key %r\r\n" % key)
 """
 
 
@@ -279,6 +282,16 @@ def test_bg_stops_again_and_kill_ends_it(shell, screen, front):
     assert ask(shell, "stty -g") == before
 
 
+def test_kill_ends_a_suspended_one_at_once(shell, screen, front):
+    shell.sendline(front(screen))
+    shell.expect_exact("ready")
+    shell.send("\x1a")
+    shell.expect("Stopped")
+    shell.expect_exact("shell$ ")
+    shell.sendline("kill %1")
+    assert front.is_gone()
+
+
 def test_kill_while_suspended_leaves_the_shell_its_terminal(shell, screen, front):
     shell.sendline(front(screen))
     shell.expect_exact("ready")
@@ -309,11 +322,13 @@ def test_ctrl_z_stops_a_plain_program_too(shell, front):
     shell.expect_exact("shell$ ")
 
 
-def test_a_shell_in_the_box_keeps_ctrl_z_for_itself(shell, front):
-    shell.sendline(front("env PS1=inner: bash --norc --noprofile -i"))
+@pytest.mark.parametrize("inner", ["bash --norc --noprofile -i", "dash -i"])
+def test_a_shell_in_the_box_keeps_ctrl_z_for_itself(shell, front, inner):
+    """Bash has a line editor, whose terminal is never canonical; dash has none."""
+    shell.sendline(front("env PS1=inner: " + inner))
     shell.expect_exact("inner:")
-    shell.sendline("sleep 300")
-    time.sleep(0.2)
+    shell.sendline("sh -c 'echo go; exec sleep 300'")
+    shell.expect_exact("go\r\n")
     shell.send("\x1a")
     shell.expect("Stopped")
     shell.expect_exact("inner:")
@@ -338,6 +353,24 @@ def test_a_closed_terminal_ends_everything(spawn, screen, front):
     process.ptyproc.fileobj.close()
     assert front.is_gone()
     assert gone(screen.split()[-1])
+
+
+def test_a_terminal_that_ends_without_a_signal_ends_us_too(environment, front, screen):
+    """It is not our controlling terminal, so there is no SIGHUP."""
+    master, slave = os.openpty()
+    argv = front(screen).split()
+    with subprocess.Popen(
+        argv, stdin=slave, stdout=slave, env=environment, start_new_session=True
+    ) as process:
+        try:
+            os.close(slave)
+            while b"ready" not in os.read(master, 1000):
+                pass
+            os.close(master)
+            assert process.wait(10) == 129
+        finally:
+            process.kill()
+    assert front.is_gone()
 
 
 def test_type_ahead_goes_to_the_program_first_and_the_rest_to_the_shell(shell, front):

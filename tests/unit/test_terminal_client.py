@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+
 from testkit import Running
 
 FRONT = Path(__file__).with_name("terminal_peer.py")

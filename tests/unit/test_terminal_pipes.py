@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 FRONT = Path(__file__).with_name("terminal_peer.py")
+LIMIT_SECONDS = 20  # a relay that never ends must be a failure
 SOURCE = Path(__file__).parents[2] / "src"
 
 
@@ -25,16 +27,23 @@ def _environment(tmp_path):
 
 @pytest.fixture(name="front")
 def _front(environment):
+    timers = []
+
     def start(*command, **options):
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **options}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(FRONT), "--pipes", "--", *command],
             stderr=subprocess.PIPE,
             env=environment,
             **options,
         )
+        timers.append(threading.Timer(LIMIT_SECONDS, process.kill))
+        timers[-1].start()
+        return process
 
-    return start
+    yield start
+    for timer in timers:
+        timer.cancel()
 
 
 def signals(environment):

@@ -195,7 +195,8 @@ class _TerminalRelay:
         waits for that one. The kernel does not deliver it to an orphaned group, where nobody could
         continue us; then this goes on at once.
         """
-        self._show_rest()
+        with suppress(OSError):
+            self._terminal.outlet.write_while_ready(_STUCK_SECONDS)
         self._terminal.restore()
         handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.killpg(0, signal.SIGTSTP)
@@ -206,11 +207,3 @@ class _TerminalRelay:
         self._take_over()
         if self._exited is None:
             self._peer.send_signal("CONT")
-
-    def _show_rest(self) -> None:
-        """Show what the command wrote before it stopped."""
-        with suppress(OSError):
-            while data := os.read(self._master, READ_SIZE):
-                self._terminal.show(data)
-        with suppress(OSError):
-            self._terminal.outlet.write_while_ready(_STUCK_SECONDS)
