@@ -1,4 +1,4 @@
-"""The clone workspace: the project copied into the session by the human, where an overlay cannot be.
+"""The clone workspace: the project copied in by the human, where an overlay cannot be.
 
 The human's tar reads, the worker's tar writes; a pipe is all that joins them.
 """
@@ -47,7 +47,7 @@ def _copy(box: Box, source: Path, target: Path, excluded: tuple[str, ...]) -> No
     excludes = [f"--exclude={path}" for path in excluded]
     plain = ("--anchored", "--no-wildcards", "--no-wildcards-match-slash")
     reader = subprocess.Popen(
-        ("tar", "-C", source, *plain, *excludes, "--sparse", "-cf", "-", "."),
+        ("/usr/bin/tar", "-C", source, *plain, *excludes, "--sparse", "-cf", "-", "."),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # files that the human cannot read stay where they are
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
@@ -55,7 +55,7 @@ def _copy(box: Box, source: Path, target: Path, excluded: tuple[str, ...]) -> No
     if reader.stdout is None:
         raise ValueError("no pipe")
     with reader.stdout as pipe:
-        argv = ("tar", "-C", str(target), "--no-same-owner", "-xpf", "-")
+        argv = ("/usr/bin/tar", "-C", str(target), "--no-same-owner", "-xpf", "-")
         null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
         try:
             code, said = box.run_inside(argv, stdin=pipe.fileno(), stdout=null, env={})
