@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Callable, Mapping, Sequence
 
 from clsecure import terminal
@@ -24,6 +25,7 @@ from clsecure.privileged import Helper
 
 _MAX_ERRORS = 1 << 20
 _LIMIT = 1 << 30  # of a list of changed paths, in bytes
+_PIECE = 65536  # bytes read at once; also the longest line that is shown in one piece
 
 
 class BoxedCommand:
@@ -50,13 +52,58 @@ class BoxedCommand:
         self._helper.send(Signal(name=name))
 
 
+class Listener:
+    """Reads what a command says until it ends, and shows it in whole lines."""
+
+    def __init__(self, peer: BoxedCommand, source: int, show: Callable[[str], None]) -> None:
+        self._peer, self._source, self._show = peer, source, show
+        self._line = b""
+        self._open = True
+
+    def run(self) -> terminal.Exited:
+        """Return the command's end, after which no process is left that could say more."""
+        ended, interrupted = None, False
+        while ended is None or self._open:
+            try:
+                ended = self._step(ended)
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                self._peer.send_signal("INT")
+        if self._line:
+            self._show(os.fsdecode(self._line))
+        return ended
+
+    def _step(self, ended: terminal.Exited | None) -> terminal.Exited | None:
+        poll = select.poll()
+        if self._open:
+            poll.register(self._source, select.POLLIN)
+        if ended is None:
+            poll.register(self._peer, select.POLLIN)
+        ready = [descriptor for descriptor, _ in poll.poll()]
+        if self._source in ready:
+            self._read()
+        return self._peer.next_event() if self._peer.fileno() in ready else ended
+
+    def _read(self) -> None:
+        data = os.read(self._source, _PIECE)
+        self._open = bool(data)
+        lines, newline, rest = (self._line + data).rpartition(b"\n")
+        self._line = rest
+        if newline:
+            self._show(os.fsdecode(lines))
+        if len(self._line) > _PIECE:
+            self._show(os.fsdecode(self._line))
+            self._line = b""
+
+
 class Box:
     """The box of one session; it lasts as long as its helper."""
 
     def __init__(self, helper: Helper, session: Session, environment: Mapping[str, str]) -> None:
         self.helper, self.session = helper, session
         self._environment = environment
-        self.timed_out = False
 
     def run(
         self,
@@ -64,16 +111,13 @@ class Box:
         *,
         cwd: str,
         variables: Mapping[str, str] | None = None,
-        confined: bool = True,
-        timeout: int = 0,
-        interactive: bool = True,
     ) -> int:
         """Run a command for the human to see, and return its exit code.
 
-        On the human's terminal it gets one of its own in the box; else three pipes. `timeout` is in
-        seconds. Raises UserError when the box is not as planned, or the helper is gone.
+        On the human's terminal it gets one of its own in the box; else three pipes. Raises
+        UserError when the box is not as planned, or the helper is gone.
         """
-        on_terminal = interactive and terminal.has_terminal()
+        on_terminal = terminal.has_terminal()
         rows, columns = terminal.terminal_size() if on_terminal else (0, 0)
         request = Exec(
             argv=tuple(argv),
@@ -81,8 +125,6 @@ class Box:
             cwd=cwd,
             rows=rows,
             columns=columns,
-            confined=confined,
-            timeout=timeout,
         )
         peer = BoxedCommand(self.helper)
         if on_terminal:
@@ -106,6 +148,31 @@ class Box:
             for one in theirs:
                 os.close(one)
         return terminal.relay_pipes(stdin[1], stdout[0], stderr[0], peer)
+
+    def run_shown(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str,
+        variables: Mapping[str, str],
+        show: Callable[[str], None],
+        timeout: int = 0,
+    ) -> terminal.Exited:
+        """Run a command without input, and hand what it says to `show`, some lines at a time.
+
+        `timeout` is in seconds, 0 for none. Ctrl-C ends the command, a second one everything.
+        Raises UserError as `run` does.
+        """
+        request = Exec(
+            argv=tuple(argv), environment=self._words(variables), cwd=cwd, timeout=timeout
+        )
+        said, says = os.pipe2(os.O_CLOEXEC)
+        with open("/dev/null", "rb") as null, os.fdopen(said, "rb", buffering=0) as stream:
+            try:
+                self.helper.ask(request, Started, (null.fileno(), says, says))
+            finally:
+                os.close(says)
+            return Listener(BoxedCommand(self.helper), stream.fileno(), show).run()
 
     def run_inside(
         self, argv: Sequence[str], *, stdin: bytes | int, stdout: int, env: Mapping[str, str]
@@ -133,10 +200,8 @@ class Box:
             os.close(said)
             os.close(given)
 
-    def changed_paths(self) -> list[str] | None:
-        """Return what the session changed in the tree; None where only git can tell (a clone)."""
-        if self.session.workspace != "overlay":
-            return None
+    def changed_paths(self) -> list[str]:
+        """Return what the session changed in its copy-on-write view. Raises UserError."""
         _, (listing,) = self.helper.ask(Changes(), Changed)
         with os.fdopen(listing, "rb") as file:
             return [os.fsdecode(path) for path in file.read(_LIMIT).split(b"\0") if path]

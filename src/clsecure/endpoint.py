@@ -1,4 +1,4 @@
-"""Where the agent's API is, which variables say so, and how the box reaches it without a network."""
+"""Where the agent's API is, which variables say so, how the box reaches it without a network."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def filesystem_of(path: Path) -> str:
             if words[2] == wanted:
                 found = after.split(" ")[0]
                 break
-            # btrfs and others give each subvolume a device of its own: the nearest mount then counts.
+            # btrfs and others give each subvolume a device of its own: the nearest mount counts.
             if os.path.commonpath((at, path)) == at and len(at) >= len(best):
                 best, found = at, after.split(" ")[0]
     return found

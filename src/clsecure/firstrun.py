@@ -22,8 +22,8 @@ def home_files(
 ) -> dict[str, bytes]:
     """Return the first files of a worker's home, by relative path.
 
-    `places` are the directories in which the agent will be started. Of a subscription login only the
-    access token goes in: a refresh inside would log the human out (refresh tokens rotate).
+    `places` are the directories in which the agent will be started. Of a subscription login only
+    the access token goes in: a refresh inside would log the human out (refresh tokens rotate).
     """
     files = {
         ".claude.json": _encode(state(_read_json(home / ".claude.json"), places, environ)),

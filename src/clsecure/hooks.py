@@ -1,4 +1,8 @@
-"""What a project runs in its session: set-up and cleanup. All of it in the box, as the worker."""
+"""What a project runs in its session: set-up and cleanup. All of it in the box, as the worker.
+
+Set-up has the terminal, as the agent has: it may ask, or draw. What it says where there is none,
+and what a cleanup hook says, is a worker's text between lines of ours: it goes to stderr, escaped.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from clsecure import terminal
 from clsecure.config import Config
 from clsecure.errors import UserError
 from clsecure.output import Output
 from clsecure.paths import CLEANUP_HOOK
+from clsecure.process import run
 from clsecure.session import OpenSession
 
 _INSTALLERS = (
@@ -17,6 +23,8 @@ _INSTALLERS = (
     ("requirements.txt", ("sh", "-c", ". .venv/bin/activate && pip install -r requirements.txt")),
     ("pyproject.toml", ("sh", "-c", ". .venv/bin/activate && pip install -e .")),
 )
+# The session may have removed the hook, or its executable bit.
+_HOOK = '[ -e "$0" ] || exit 0; if [ -x "$0" ]; then exec "$0"; else exec sh "$0"; fi'
 _PYTHON = ("requirements.txt", "pyproject.toml")
 
 
@@ -25,11 +33,17 @@ def set_up(session: OpenSession, environ: Mapping[str, str], output: Output) -> 
     config = session.plan.config
     if config.skip_setup:
         return
-    token = {"GH_TOKEN": environ["GH_TOKEN"]} if environ.get("GH_TOKEN") else {}
+    token = _github_token(environ) if config.setup_script else {}
     for name, argv in _commands(config, session.plan.project):
         output.note(f"{name}, in the box")
         variables = token if name == "setup script" else {}
-        code = session.box.run(argv, cwd=str(session.plan.project), variables=variables)
+        cwd = str(session.plan.project)
+        if terminal.has_terminal():
+            code = session.box.run(argv, cwd=cwd, variables=variables)
+        else:
+            code = session.box.run_shown(
+                argv, cwd=cwd, variables=variables, show=output.details
+            ).code
         if code:
             output.warn(f"{name} ended with code {code}; the session goes on without it")
 
@@ -47,21 +61,32 @@ def clean_up(session: OpenSession, level: str, output: Output) -> None:
         "CLSECURE_WORKER_HOME": session.record.home,
     }
     seconds = session.plan.config.cleanup_hook_timeout
+    output.note(f"cleanup hook ({level}), in the box")
     try:
-        code = session.box.run(
-            ("sh", "-c", 'if [ -x "$0" ]; then exec "$0"; else exec sh "$0"; fi', str(hook)),
+        ended = session.box.run_shown(
+            ("sh", "-c", _HOOK, str(hook)),
             cwd=str(project),
             variables=variables,
             timeout=seconds,
-            interactive=False,
+            show=output.details,
         )
     except UserError as error:
         output.warn(f"the cleanup hook could not run: {error.message}")
         return
-    if session.box.timed_out:
+    if ended.timed_out:
         output.warn(f"the cleanup hook was ended after {seconds} s (cleanup_hook_timeout)")
-    elif code:
-        output.warn(f"the cleanup hook ended with code {code}")
+    elif ended.code:
+        output.warn(f"the cleanup hook ended with code {ended.code}")
+
+
+def _github_token(environ: Mapping[str, str]) -> dict[str, str]:
+    token = environ.get("GH_TOKEN", "")
+    if not token:
+        try:
+            token = run("gh", "auth", "token", check=False).text.strip()
+        except OSError:  # no such program
+            return {}
+    return {"GH_TOKEN": token} if token else {}
 
 
 def _commands(config: Config, project: Path) -> list[tuple[str, tuple[str, ...]]]:

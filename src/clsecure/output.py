@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -86,6 +87,12 @@ class Output:
         self._plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
         self._yes = yes
         self.can_ask = not no_input and is_terminal(self._stdin) and is_terminal(self.stderr)
+
+    def beside(self) -> Output:
+        """Return an output whose results go to stderr: stdout belongs to a command in the box."""
+        other = copy.copy(self)
+        other.stdout = self.stderr
+        return other
 
     def say(self, text: str = "", *, style: Style | None = None, multiline: bool = False) -> None:
         """Print a line of the result."""
@@ -184,7 +191,11 @@ class Output:
         self.stdout.flush()
         self.stderr.write(f"{self._styled(self.stderr, question, Style.BOLD)} {escape(suffix)}")
         self.stderr.flush()
-        line = self._stdin.readline()
+        try:
+            line = self._stdin.readline()
+        except KeyboardInterrupt:
+            self.stderr.write("\n")  # what comes next begins a line of its own
+            raise
         if not line:
             self.stderr.write("\n")
             raise UserError("the input ended", hint=f"give {flag}", code=ExitCode.INTERRUPTED)

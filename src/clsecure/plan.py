@@ -105,7 +105,7 @@ def environment(plan: Plan, environ: Mapping[str, str], worker: str, uid: int) -
         "PATH": ":".join(path),
         "XDG_RUNTIME_DIR": f"/run/user/{uid}",
         "CLSECURE_SESSION": plan.session or "default",
-        # The copied index lists inodes and change times of the human's tree: git must not compare them.
+        # The copied index lists inodes and change times of the human's tree: not to be compared.
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "core.checkStat",
         "GIT_CONFIG_VALUE_0": "minimal",

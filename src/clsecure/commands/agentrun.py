@@ -12,7 +12,8 @@ from clsecure.privileged import Helper
 
 def run_planned(invocation: Invocation, plan: Plan, helper: Helper | None) -> int:
     """Run the agent and deal with what it made; returns its exit code."""
-    output, environ = invocation.output, invocation.environ
+    output, environ = invocation.output.beside(), invocation.environ
+    invocation = invocation._replace(output=output)
     with session.reach(plan, environ, output, helper) as found:
         opening = start_or_resume(found, invocation)
         with session.open_box(opening, environ, output) as opened:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from clsecure import hooks
-from clsecure.choices import OnExit
+from clsecure.choices import OnExit, WorkspaceKind
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git, Repository
 from clsecure.homecoming import branch as homebranch
@@ -15,6 +15,7 @@ from clsecure.homecoming.work import Work
 from clsecure.invocation import Invocation
 from clsecure.output import Output, Style
 from clsecure.session import Opening, OpenSession, remove
+from clsecure.workspace import clone
 
 _SHOWN = 8  # changed files, hidden paths, findings: more are counted
 _CHOICES = {"i": "import to a new branch", "d": "diff", "k": "keep for later", "c": "discard"}
@@ -23,7 +24,10 @@ _CHOICES = {"i": "import to a new branch", "d": "diff", "k": "keep for later", "
 def collect(session: OpenSession, output: Output) -> Work:
     """Bring the session's work into the quarantine refs of the human's repository."""
     with output.progress("collecting the session's work"):
-        paths = session.box.changed_paths()
+        if session.plan.workspace is WorkspaceKind.CLONE:
+            paths = clone.changed_paths(session.box)
+        else:
+            paths = session.box.changed_paths()
         work = bundle.fetch(
             session.plan.facts.repository,
             session.box,
@@ -37,29 +41,42 @@ def collect(session: OpenSession, output: Output) -> Work:
 
 def finish(invocation: Invocation, opening: Opening, session: OpenSession, *, code: int) -> int:
     """Show what the session made, and do with it as asked; returns the exit code."""
-    output, config = invocation.output, session.plan.config
+    output = invocation.output
+    hooks.clean_up(session, "stop", output)
     work = collect(session, output)
     show_summary(work, session, output)
-    hooks.clean_up(session, "stop", output)
-    wish = config.on_exit
-    if wish is OnExit.ASK:
-        wish = OnExit.KEEP
-        if output.can_ask and not work.is_empty:
-            wish = _ask(work, session, output)
     try:
-        if wish is OnExit.IMPORT and not work.is_empty:
-            imported = import_work(invocation, session, work)
-            show_import(imported, output)
-            after_import(invocation, opening, session, imported)
-        elif wish is OnExit.DISCARD:
-            discard(opening, session, output)
-        else:
-            output.note("kept: `clsecure` resumes, `clsecure import` brings it home")
+        _dispose(invocation, opening, session, work)
+    except KeyboardInterrupt:
+        output.note(_kept(session))
+        raise
     except UserError as error:
+        output.note(_kept(session))
         if not code:
             raise
         output.error(error.message, error.hint)
     return code
+
+
+def _dispose(invocation: Invocation, opening: Opening, session: OpenSession, work: Work) -> None:
+    output, wish = invocation.output, session.plan.config.on_exit
+    if wish is OnExit.ASK:
+        wish = OnExit.KEEP
+        if output.can_ask and not work.is_empty:
+            wish = _ask(work, session, output)
+    if wish is OnExit.IMPORT and not work.is_empty:
+        imported = import_work(invocation, session, work)
+        show_import(imported, output)
+        after_import(invocation, opening, session, imported)
+    elif wish is OnExit.DISCARD:
+        discard(opening, session, output)
+    else:
+        output.note(_kept(session))
+
+
+def _kept(session: OpenSession) -> str:
+    name = f" -s {session.plan.session}" if session.plan.session else ""
+    return f"kept: `clsecure{name}` resumes, `clsecure import{name}` brings it home"
 
 
 def _ask(work: Work, session: OpenSession, output: Output) -> OnExit:
@@ -79,12 +96,13 @@ def import_work(invocation: Invocation, session: OpenSession, work: Work) -> Imp
     name = config.branch or homebranch.default_branch(
         session.plan.project.name, session.plan.session or None, datetime.now().astimezone()
     )
-    message: str | None = f"Work of {session.record.worker}, not committed there"
+    message: str | None = f"Uncommitted work of {session.record.worker}"
     if output.can_ask and not config.yes:
         if config.branch is None:
             name = output.ask("Branch:", default=name, flag="--branch NAME")
         if work.snapshot:
-            question = f"Commit the uncommitted work too ({work.snapshot.files} files)?"
+            files = _count(work.snapshot.files, "file")
+            question = f"Commit the uncommitted work too ({files})?"
             if output.confirm(question, default=True):
                 message = output.ask("Message:", default=str(message), flag="--yes")
             else:
@@ -122,6 +140,8 @@ def after_import(
         _attempt(lambda: homebranch.switch_to(repository, imported.branch), output)
     if output.confirm(f"Remove the worker {session.record.worker}?", default=False):
         discard(opening, session, output, keep_refs=True)
+    else:
+        output.note(_kept(session))
 
 
 def discard(

@@ -56,9 +56,8 @@ class Init:
         try:
             if self._box.request.network != "open":
                 _raise_loopback()
-            builder.build(self._box.mounts, host, self._box.request.masks)
+            builder.build(self._box.mounts, host, self._box.request.masks, files)
             _write_inside(programs)
-            builder.cover(files)
             listeners = [_listen(one) for one in self._box.request.listeners]
             builder.finish()
         except Unsupported as error:

@@ -8,6 +8,7 @@ import stat
 
 from . import kernelfs
 from . import syscalls as sc
+from .etclayer import etc_layer
 from .layout import DEVICES, INSIDE, Host, Mount
 from .masklayer import mask_layer
 from .places import Owner, Places
@@ -34,10 +35,20 @@ class Builder:
         self._human, self._worker, self._userns, self._state = human, worker, userns, state
         self._set_uid = set_uid
         self._masks: tuple[str, ...] = ()
+        self._files: dict[str, bytes] = {}
 
-    def build(self, mounts: tuple[Mount, ...], host: Host, masks: tuple[str, ...]) -> None:
-        """Mount everything and make it our root; raises Unsupported, Refusal, OSError."""
-        self._masks = masks
+    def build(
+        self,
+        mounts: tuple[Mount, ...],
+        host: Host,
+        masks: tuple[str, ...],
+        files: dict[str, bytes],
+    ) -> None:
+        """Mount everything and make it our root; raises Unsupported, Refusal, OSError.
+
+        `files` are the box's own, in /etc and in /run.
+        """
+        self._masks, self._files = masks, dict(files)
         sc.mount(None, "/", None, sc.MS_REC | sc.MS_PRIVATE)
         sc.mount("proc", "/proc", "proc", _PROC_FLAGS)  # the host's would show the host's processes
         trees = [
@@ -73,10 +84,12 @@ class Builder:
         sc.pivot_root(".", ".")
         sc.detach(".")
         os.chdir("/")
+        self._cover()
 
-    def cover(self, files: dict[str, bytes]) -> None:
-        """Put files of the box's own over those of the host; a missing one in /run is made."""
-        for number, (path, content) in enumerate(files.items()):
+    def _cover(self) -> None:
+        """Put the box's own files where no layer has them; a missing one in /run is made."""
+        os.makedirs(INSIDE, 0o755, exist_ok=True)
+        for number, (path, content) in enumerate(self._files.items()):
             if path.startswith("/run/"):
                 os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
                 _write_new(path, content)
@@ -117,6 +130,19 @@ class Builder:
         if not (self._set_uid and mount.at == "/usr"):
             attributes |= sc.MOUNT_ATTR_NOSUID
         sc.set_mount(tree, set_=attributes, recursive=True)
+        return self._with_own_files(tree) if mount.at == "/etc" else tree
+
+    def _with_own_files(self, etc: int) -> int:
+        layer = etc_layer(self._files)
+        if layer is None:
+            return etc
+        try:
+            tree = overlay((layer, etc), None, None, (), _READ_ONLY)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return etc
+        self._files = {path: body for path, body in self._files.items() if path[:5] != "/etc/"}
         return tree
 
     def _idmapped(self, source: int) -> int:

@@ -1,0 +1,1 @@
+"""End-to-end tests: the program as a person uses it."""

@@ -1,0 +1,70 @@
+"""The whole program on the real system, with the real client where that is the point."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from e2e.boxes import BOXES, Kind
+from testkit import Running
+
+_CHECKOUT = Path(__file__).parents[2]
+_PLACES = (_CHECKOUT / ".cache/claude/bin/claude", Path("/opt/claude-code/bin/claude"))
+KEY = "sk-ant-test-0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.root)
+
+
+def pytest_generate_tests(metafunc):
+    if "kind" in metafunc.fixturenames and not _is_parametrized(metafunc):
+        metafunc.parametrize("kind", BOXES, ids=str, indirect=True)
+
+
+def _is_parametrized(metafunc):
+    marks = metafunc.definition.iter_markers("parametrize")
+    return any("kind" in str(mark.args[0]).split(",") for mark in marks)
+
+
+@pytest.fixture
+def kind(request) -> Kind:
+    """Which box the test is about: mode, engine and workspace, and the flags that ask for it."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def client() -> Path:
+    """The real `claude`; in CI it must be there."""
+    named = os.environ.get("CLSECURE_TEST_CLAUDE")
+    for path in (Path(named),) if named else _PLACES:
+        if os.access(path, os.X_OK):
+            return path
+    if os.environ.get("CI"):
+        pytest.fail("the real client is missing: scripts/setup --dev installs it")
+    pytest.skip("needs the real client: scripts/setup --dev installs it")
+
+
+@pytest.fixture
+def play(client, human):
+    """Start the fake API with a scenario; returns it, and what leads the client to it."""
+    running = []
+
+    def start(scenario, **options):
+        api = Running(scenario, show_credentials=True, **options)
+        running.append(api.__enter__())
+        variables = {
+            "PATH": f"{client.parent}:{human.environment['PATH']}",
+            "ANTHROPIC_BASE_URL": api.url,
+            "ANTHROPIC_API_KEY": KEY,
+            "CLAUDE_CODE_MAX_RETRIES": "1",
+        }
+        return api, variables
+
+    yield start
+    for api in running:
+        api.__exit__(None, None, None)

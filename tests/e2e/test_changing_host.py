@@ -1,0 +1,30 @@
+"""What happens on the host while a session runs does not reach into it."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+
+import pytest
+
+from e2e.boxes import BOXES
+
+_ACCOUNT = "echo ready; read go; getent passwd $(id -u); cat /etc/hosts"
+
+
+@pytest.mark.parametrize("kind", BOXES[:3], ids=str, indirect=True)
+def test_accounts_made_meanwhile_do_not_uncover_the_hosts(human, kind):
+    top = human.repository(f"accounts-{kind}")
+    human.agent(_ACCOUNT)
+    running = human.start(
+        *kind.flags, cwd=top, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert running.stdout.readline() == b"ready\n"
+    stranger = f"clsecure-t-{secrets.token_hex(4)}"
+    subprocess.run(["useradd", "--no-create-home", stranger], check=True)  # replaces /etc/passwd
+    subprocess.run(["userdel", stranger], check=True)
+    said, complaints = running.communicate(b"go\n", timeout=30)
+    assert running.returncode == 0, complaints
+    account, *hosts = said.decode().splitlines()
+    assert account.endswith(f":{human.home}:/bin/bash")
+    assert any(line.endswith(" api.anthropic.com") for line in hosts)
