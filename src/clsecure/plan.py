@@ -13,7 +13,6 @@ from clsecure.config import Config
 from clsecure.errors import ExitCode, UserError
 from clsecure.facts import Facts
 from clsecure.modes import engine_for
-from clsecure.naming import worker_names
 
 _OVERLAY_SINCE = (5, 19)
 # File systems that cannot be idmapped, or cannot lie below an overlay, however new the kernel.
@@ -36,7 +35,6 @@ class Plan(NamedTuple):
     facts: Facts
     config: Config
     session: str  # "" is the project's default session
-    workers: tuple[str, str]  # names for its worker: the second if the first is somebody else's
     engine: str  # none, firejail, bubblewrap
     workspace: WorkspaceKind
     workspace_reason: str  # why it is a clone
@@ -49,6 +47,13 @@ class Plan(NamedTuple):
     def project(self) -> Path:
         """The top of the working tree."""
         return self.facts.repository.top
+
+    @property
+    def workers(self) -> tuple[str, str]:
+        """Names for a fresh session's worker: the second if the first is somebody else's."""
+        from clsecure.naming import worker_names  # hashlib takes 4 ms, and a resume needs none
+
+        return worker_names(str(self.project), self.session, os.getuid())
 
     @property
     def worker(self) -> str:
@@ -78,7 +83,6 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, with_age
         facts=facts,
         config=config,
         session=session,
-        workers=worker_names(str(project), session, os.getuid()),
         engine=engine,
         workspace=workspace,
         workspace_reason=reason,

@@ -51,7 +51,7 @@ def run(
     code is not 0, FileNotFoundError when there is no such program.
     """
     words: Sequence[str] = tuple(os.fspath(word) for word in argv)
-    ended = subprocess.run(  # noqa: S603 - an argv tuple, never a shell
+    ended = subprocess.run(
         words,
         env=env,
         cwd=cwd,

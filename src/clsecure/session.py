@@ -187,7 +187,7 @@ def _open(
         project=str(plan.project),
         session=plan.session,
         action=action,
-        workers=plan.workers,
+        workers=plan.workers if action == "create" else (),
         mode=plan.config.mode.value,
         engine=plan.engine,
         network=plan.config.network.value,
