@@ -159,16 +159,24 @@ class _TerminalRelay:
         if not self._typed.empty:
             with suppress(OSError):
                 self._typed.write()
-        try:
-            data = os.read(self._master, READ_SIZE)
-        except BlockingIOError:
-            return
-        except OSError:  # EIO: no process has the other side open at present
-            self._reopen_at = time.monotonic() + _REOPEN_SECONDS
-            return
-        self._terminal.show(data)
-        self._last_output = time.monotonic()
-        self._show()
+        data = self._read_output()
+        if data:
+            self._terminal.show(data)
+            self._last_output = time.monotonic()
+            self._show()
+
+    def _read_output(self) -> bytes:
+        """Read what is there, up to READ_SIZE: the kernel gives about 4 KiB at a time."""
+        data = b""
+        while len(data) < READ_SIZE:
+            try:
+                data += os.read(self._master, READ_SIZE)
+            except BlockingIOError:
+                break
+            except OSError:  # EIO: no process has the other side open at present
+                self._reopen_at = time.monotonic() + _REOPEN_SECONDS
+                break
+        return data
 
     def _show(self) -> None:
         try:

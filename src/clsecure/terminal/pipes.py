@@ -54,7 +54,7 @@ class _Output:
 
     def write(self) -> None:
         try:
-            self.outlet.write()
+            self.outlet.write_while_ready()
         except OSError:  # the reader has gone; so the command's next write fails too
             self.broken = True
             self.outlet.discard()

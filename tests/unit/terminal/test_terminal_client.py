@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from terminalworld import FRONT, SOURCE
 
 from testkit import Running
 
-FRONT = Path(__file__).with_name("terminal_peer.py")
-SOURCE = Path(__file__).parents[2] / "src"
 INSTALLED = Path("/opt/claude-code/bin/claude")
 KEY = "placeholder-key-of-the-test"
 

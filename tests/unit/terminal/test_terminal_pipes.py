@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from terminalworld import FRONT, SOURCE
 
-FRONT = Path(__file__).with_name("terminal_peer.py")
 LIMIT_SECONDS = 20  # a relay that never ends must be a failure
-SOURCE = Path(__file__).parents[2] / "src"
 
 
 @pytest.fixture(name="environment")
