@@ -100,7 +100,7 @@ def _sudo(environ: Mapping[str, str]) -> Check:
         found = f"{error.message}, without a password at least"
         mend = "clsecure setup (an administrator without your password: --for YOU)"
         return Check(name, Status.WEAK, purpose, found, mend)
-    if privileged.is_installed():
+    if privileged.has_rule() and privileged.is_installed():
         return Check(name, Status.OK, purpose, f"{privileged.INSTALLED}, by a sudo rule of its own")
     found = "sudo without a password, for more than clsecure's helper"
     return Check(name, Status.OK, purpose, found)

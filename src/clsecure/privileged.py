@@ -101,7 +101,7 @@ def start(environ: Mapping[str, str], *, may_ask: bool) -> Helper:
 
 def start_early(environ: Mapping[str, str]) -> Helper | None:
     """Start the helper beside the planning, where sudo will not ask for anything; else None."""
-    if os.getuid() == 0 or is_installed():
+    if os.getuid() == 0 or (has_rule() and is_installed()):
         return start(environ, may_ask=False)
     return None
 
@@ -111,6 +111,11 @@ def is_installed() -> bool:
     if not os.access(INSTALLED / "clsecure-helper", os.X_OK):
         return False
     return all(_is_same(path, INSTALLED / "helper" / name) for name, path in helper_files())
+
+
+def has_rule() -> bool:
+    """Say whether `clsecure setup` gave this user a sudo rule: the rules are not for all to read."""
+    return (INSTALLED / "users" / str(os.getuid())).exists()
 
 
 def helper_files() -> list[tuple[str, Path]]:

@@ -49,6 +49,7 @@ def test_everything_is_roots_and_readable(installed):
     assert not [path for path in paths if ".new" in path or ".old" in path]
     rules = listing(installed, "/etc/sudoers.d")[1:]
     uid = installed.human.account.pw_uid
+    assert f"{privileged.INSTALLED}/users/{uid}" in paths
     assert rules == [["440", "0:0", "f", f"/etc/sudoers.d/clsecure-{uid}"]]
 
 
@@ -120,6 +121,13 @@ def test_a_package_that_differs_is_not_taken_for_the_installed_one(view):
     view.root(PROGRAM, "setup")  # again, for nobody new: the rule stays
     assert view.run(python, "-c", look).stdout == "True\n"
     view.run("sudo", "-n", HELPER, code=2)
+
+
+def test_a_rule_for_another_user_does_not_stand_in_the_way_of_a_password(view):
+    look = "from clsecure import privileged as p; print(p.is_installed(), p.start_early({}))"
+    view.root(PROGRAM, "setup", "--for", "daemon")
+    said = view.run(PROGRAM.parent / "python", "-c", look).stdout
+    assert said == "True None\n"
 
 
 def test_remove_leaves_nothing(view):

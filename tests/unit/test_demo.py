@@ -158,6 +158,8 @@ def test_a_secret_in_an_argv_is_noticed():
     argv = [f"{demo.SECRET_MARK}x", "30"]
     with subprocess.Popen(argv, executable="/bin/sleep") as process:
         try:
+            while not agent.read_of(str(process.pid), "cmdline"):  # not yet there after exec
+                continue
             found = agent.read_processes()
         finally:
             process.kill()

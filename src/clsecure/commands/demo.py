@@ -6,12 +6,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from clsecure import demo, describe, facts, plan, session
 from clsecure.choices import Mode
-from clsecure.commands import ending
-from clsecure.commands import run as main_command
+from clsecure.commands import agentrun, ending
 from clsecure.demo import Attempt, Outcome, agent, bait
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git
@@ -33,7 +31,7 @@ def run(invocation: Invocation) -> int:
         with _session(made, laid, output) as opened:
             output.say(describe.start_line(opened), style=Style.DIM)
             output.flush()
-            code = main_command.run_agent(opened, replace(invocation, arguments=()))
+            code = agentrun.run_agent(opened, invocation)
             if code:
                 raise UserError(f"the scripted agent ended with code {code}")
             attempts = demo.parse_report(_report(opened, laid))
@@ -48,13 +46,13 @@ def run(invocation: Invocation) -> int:
 
 
 def _plan(invocation: Invocation, laid: bait.Bait) -> Plan:
-    here = replace(invocation, cwd=laid.project, environ=laid.environ)
+    here = invocation._replace(cwd=laid.project, environ=laid.environ)
     config = here.load_config(laid.project)
     if not facts.engines():
-        config = replace(config, mode=Mode.USER)
+        config = config._replace(mode=Mode.USER)
     made = plan.decide(config, facts.look(here.cwd, here.environ), here.environ, with_agent=True)
     variables = {**made.agent_environment, **laid.agent_variables}
-    return replace(made, agent_environment=variables)
+    return made._replace(agent_environment=variables)
 
 
 @contextmanager
@@ -67,7 +65,7 @@ def _session(made: Plan, laid: bait.Bait, output: Output) -> Iterator[session.Op
         try:
             yield opened
         finally:
-            session.remove(opening)
+            session.remove(opening, opened.record.worker)
 
 
 def _report(opened: session.OpenSession, laid: bait.Bait) -> str:

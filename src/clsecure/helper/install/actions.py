@@ -52,10 +52,11 @@ def install(uid: int) -> list[str]:
     with _lock():
         if uid:
             rule.account(uid)
-        tree.install(tree.read_sources(package))
+        tree.install(tree.read_sources(package), rule.users())
         lines = [f"installed: {tree.PLACE}/{tree.NAME}"]
         if uid:
             rule.install(uid)
+            tree.mark(uid, has_rule=True)
             name = rule.account(uid).pw_name
             lines.append(f"sudo rule: {name} may start {tree.PROGRAM}, and nothing else")
         else:
@@ -67,9 +68,10 @@ def remove(uid: int) -> list[str]:
     """Remove the user's rule, and the helper with the last rule; with 0 everything."""
     with _lock():
         lines = ["removed: the sudo rule"] if rule.remove(uid) else []
-        others = rule.names()
+        others = len(rule.users())
         if others:
-            lines.append(f"kept: {tree.PLACE}/{tree.NAME}, which {len(others)} other users have")
+            tree.mark(uid, has_rule=False)
+            lines.append(f"kept: {tree.PLACE}/{tree.NAME}, for {others} other user(s)")
         elif tree.remove():
             lines.append(f"removed: {tree.PLACE}/{tree.NAME}")
     return lines or ["nothing was installed"]

@@ -8,7 +8,7 @@ import pwd
 import re
 import subprocess
 
-from ..naming import PREFIX
+from ..accounts import PREFIX
 from ..protocol import Refusal
 from . import tree
 
@@ -70,14 +70,18 @@ def install(uid: int) -> None:
 
 def remove(uid: int) -> bool:
     """Remove one user's rule, or with 0 every one of them; False when there was none."""
-    found = [name for name in names() if uid in (0, int(name.partition("-")[2]))]
+    found = [name for name in _names() if uid in (0, int(name.partition("-")[2]))]
     for name in found:
         os.unlink(f"{DIRECTORY}/{name}")
     return bool(found)
 
 
-def names() -> list[str]:
-    """Return the files of all our rules."""
+def users() -> list[int]:
+    """Return the user ids that have a rule."""
+    return [int(name.partition("-")[2]) for name in _names()]
+
+
+def _names() -> list[str]:
     try:
         found = os.listdir(DIRECTORY)
     except FileNotFoundError:

@@ -50,8 +50,12 @@ def read_sources(package: str) -> dict[str, bytes]:
     return found
 
 
-def install(sources: dict[str, bytes]) -> None:
-    """Write the whole tree anew and put it in the old one's place; raises Refusal and OSError."""
+def install(sources: dict[str, bytes], users: list[int]) -> None:
+    """Write the whole tree anew and put it in the old one's place; raises Refusal and OSError.
+
+    `users/` holds an empty file for each user that has a rule, since /etc/sudoers.d is not readable
+    everywhere: whoever has none is not kept from using a password.
+    """
     place = open_directory(PLACE)
     try:
         _sweep(place)
@@ -61,6 +65,8 @@ def install(sources: dict[str, bytes]) -> None:
             for path, content in sources.items():
                 _write(top, f"helper/{path}", content, 0o644)
             _write(top, os.path.basename(PROGRAM), _PROGRAM_TEXT.encode(), 0o755)
+            for uid in users:
+                _write(top, f"users/{uid}", b"", 0o644)
             _compile()
         finally:
             os.close(top)
@@ -70,6 +76,18 @@ def install(sources: dict[str, bytes]) -> None:
     finally:
         _sweep(place)
         os.close(place)
+
+
+def mark(uid: int, *, has_rule: bool) -> None:
+    """Note in the installed tree whether a user has a rule."""
+    top = open_directory(f"{PLACE}/{NAME}")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"users/{uid}", dir_fd=top)
+        if has_rule:
+            _write(top, f"users/{uid}", b"", 0o644)
+    finally:
+        os.close(top)
 
 
 def remove() -> bool:
