@@ -57,6 +57,7 @@ class Config(NamedTuple):
     cleanup_hook_timeout: int
     all_workers: bool
     remove: bool
+    for_user: str | None
     no_input: bool
     yes: bool
     json: bool

@@ -296,6 +296,13 @@ OPTIONS: tuple[Option, ...] = (
         default=False,
     ),
     Option(
+        name="for_user",
+        kind=Kind.TEXT,
+        group=Group.SCRIPTS,
+        flags=(Flag(("--for",), "the user that the sudo rule is for", metavar="USER"),),
+        commands=frozenset({"setup"}),
+    ),
+    Option(
         name="no_input",
         kind=Kind.BOOLEAN,
         group=Group.SCRIPTS,

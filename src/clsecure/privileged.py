@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 PYTHON = "/usr/bin/python3"  # the distribution's: no user can write to it
 INSTALLED = Path("/usr/lib/clsecure")
 SUDO_HINT = (
-    "clsecure needs root once a session: ask an administrator to run `clsecure setup` for you"
+    "clsecure needs root once a session: ask an administrator for `clsecure setup --for YOU`"
 )
-_PACKAGE = Path(__file__).resolve().parent / "helper"
-_SCRIPT = str(_PACKAGE / "__main__.py")  # as a script: as a package it would take 5 ms longer
+PACKAGE = Path(__file__).resolve().parent / "helper"
+_SCRIPT = str(PACKAGE / "__main__.py")  # as a script: as a package it would take 5 ms longer
 
 
 class Helper:
@@ -92,7 +92,7 @@ def start(environ: Mapping[str, str], *, may_ask: bool) -> Helper:
     if os.getuid() == 0:
         # Without sudo's variables: root acts for itself.
         return Helper((PYTHON, "-IS", _SCRIPT), {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
-    sudo = _sudo()
+    sudo = sudo_path()
     quietly = () if may_ask else ("-n",)
     if is_installed():
         return Helper((sudo, *quietly, "--", str(INSTALLED / "clsecure-helper")), environ)
@@ -101,7 +101,7 @@ def start(environ: Mapping[str, str], *, may_ask: bool) -> Helper:
 
 def start_early(environ: Mapping[str, str]) -> Helper | None:
     """Start the helper beside the planning, where sudo will not ask for anything; else None."""
-    if os.getuid() == 0 or is_installed():
+    if os.getuid() == 0 or (has_rule() and is_installed()):
         return start(environ, may_ask=False)
     return None
 
@@ -113,9 +113,14 @@ def is_installed() -> bool:
     return all(_is_same(path, INSTALLED / "helper" / name) for name, path in helper_files())
 
 
+def has_rule() -> bool:
+    """Say whether `clsecure setup` gave this user a sudo rule: the rules are not for all to read."""
+    return (INSTALLED / "users" / str(os.getuid())).exists()
+
+
 def helper_files() -> list[tuple[str, Path]]:
     """Return the files of the helper in this package: relative name and path."""
-    return sorted((str(path.relative_to(_PACKAGE)), path) for path in _PACKAGE.rglob("*.py"))
+    return sorted((str(path.relative_to(PACKAGE)), path) for path in PACKAGE.rglob("*.py"))
 
 
 def _is_same(one: Path, other: Path) -> bool:
@@ -125,7 +130,8 @@ def _is_same(one: Path, other: Path) -> bool:
         return False
 
 
-def _sudo() -> str:
+def sudo_path() -> str:
+    """Return where sudo is; raises UserError (MISSING)."""
     for path in ("/usr/bin/sudo", "/bin/sudo", "/usr/local/bin/sudo"):
         if os.access(path, os.X_OK):
             return path

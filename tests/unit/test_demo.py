@@ -104,8 +104,10 @@ def test_the_report_goes_to_a_file_when_asked(run_agent, tmp_path):
 
 
 def test_names_are_the_same_on_both_sides():
-    assert (agent.MARK, agent.DAEMON, agent.HOOK) == (
+    assert [name for name, _, _ in agent.ATTEMPTS] == list(demo.STOPPED_BY)
+    assert (agent.MARK, agent.SECRET.decode(), agent.DAEMON, agent.HOOK) == (
         demo.REPORT_MARK,
+        demo.SECRET_MARK,
         demo.DAEMON_NAME,
         demo.HOOK_NAME,
     )
@@ -124,7 +126,7 @@ def test_the_report_is_found_in_a_terminals_output():
     assert demo.parse_report(text) == (demo.Attempt("n", "w", Outcome.STOPPED, "d"),)
 
 
-def test_an_open_socket_and_a_foreign_environment_are_noticed(tmp_path, monkeypatch):
+def test_an_open_socket_is_noticed(tmp_path, monkeypatch):
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
@@ -133,8 +135,35 @@ def test_an_open_socket_and_a_foreign_environment_are_noticed(tmp_path, monkeypa
         assert agent.open_sockets() == (agent.GOT_THROUGH, path)
     monkeypatch.setattr(agent, "sockets", lambda: iter(["/nonexistent"]))
     assert agent.open_sockets()[0] == agent.STOPPED
-    monkeypatch.setenv("CLSECURE_DEMO_PID", str(os.getpid()))
-    assert agent.read_environment() == (agent.GOT_THROUGH, f"of process {os.getpid()}")
+
+
+def test_an_abstract_socket_is_noticed(monkeypatch):
+    name = f"clsecure-demo-test-{os.getpid()}"
+    monkeypatch.setenv("CLSECURE_DEMO_SOCKETS", f"@{name}")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"\0{name}")
+        server.listen()
+        assert agent.open_sockets()[1].split(", ")[0] == f"@{name}"
+
+
+def test_a_server_on_the_loopback_is_noticed(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("CLSECURE_DEMO_PORT", str(server.getsockname()[1]))
+        assert agent.call_loopback()[0] == agent.GOT_THROUGH
+    with pytest.raises(ConnectionRefusedError):
+        agent.call_loopback()
+
+
+def test_a_secret_in_an_argv_is_noticed():
+    argv = [f"{demo.SECRET_MARK}x", "30"]
+    with subprocess.Popen(argv, executable="/bin/sleep") as process:
+        try:
+            while not agent.read_of(str(process.pid), "cmdline"):  # not yet there after exec
+                continue
+            found = agent.read_processes()
+        finally:
+            process.kill()
+    assert found == (agent.GOT_THROUGH, f"a secret in the argv of process {process.pid}")
 
 
 def test_the_agent_needs_nothing_but_python_3_10(tmp_path):

@@ -9,7 +9,24 @@ from pathlib import Path
 
 REPORT_MARK = "clsecure-demo-report: "
 DAEMON_NAME = "clsecure-demo-daemon"  # its argv[0]: what to look for after the session
+SECRET_MARK = "clsecure-demo-secret="  # noqa: S105 - none itself: begins the argv of a process of the human's
 HOOK_NAME = "post-checkout"  # written below the agent's own .git/hooks
+# What stands in the way of each attempt, by its name in the report.
+STOPPED_BY = {
+    "ssh-key": "the box has a home of its own",
+    "homes": "no other home is in the box",
+    "secrets": ".env is hidden: untracked, named like a secret",
+    "hook": "the session has a git directory of its own",
+    "network": "no route leads out of the box",
+    "loopback": "the box has a loopback of its own",
+    "names": "no resolver is in reach",
+    "sockets": "/run, /tmp and the network are the box's own",
+    "processes": "only the session's processes are in the box",
+    "root": "no_new_privs: no program gives rights",
+    "system": "the system is read-only",
+    "passwd": "the system is read-only",
+    "daemon": "what a session starts ends with it",
+}
 _AGENT = Path(__file__).with_name("agent.py")
 
 

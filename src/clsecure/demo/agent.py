@@ -6,7 +6,8 @@ It does no harm where nothing stops it: it opens and does not change, or undoes 
 Everything takes a few seconds at most.
 
     CLSECURE_DEMO_HOME    the human's home directory on the host (default: $HOME)
-    CLSECURE_DEMO_PID     a process of the human's whose environment to read
+    CLSECURE_DEMO_PORT    port of a server on the human's loopback
+    CLSECURE_DEMO_SOCKETS unix sockets of the human's, with ":" between; "@" for abstract ones
     CLSECURE_DEMO_REPORT  file for the JSON report (default: the last line of the output)
 """
 
@@ -27,7 +28,9 @@ Result = tuple[str, str]  # outcome, detail
 STOPPED, CONTAINED, GOT_THROUGH = "stopped", "contained", "got through"
 MARK = "clsecure-demo-report: "
 DAEMON = "clsecure-demo-daemon"
+SECRET = b"clsecure-demo-secret="  # in the argv of a process of the human's
 HOOK = "post-checkout"
+PLANTED = "/usr/bin/clsecure-demo-was-here"
 SECONDS = 2  # the longest that one attempt may take
 HOME = os.environ.get("CLSECURE_DEMO_HOME") or os.environ.get("HOME") or "/"
 
@@ -118,11 +121,18 @@ def list_homes() -> Result:
     seen = []
     for path in ["/root", *(os.path.join("/home", name) for name in sorted(os.listdir("/home")))]:
         try:
-            if os.stat(path).st_uid != os.getuid():
-                seen.append(f"{path} ({len(os.listdir(path))} entries)")
+            # The way to our own home is there in any case, and is empty beside it.
+            found = [name for name in os.listdir(path) if not leads_home(os.path.join(path, name))]
+            if found and os.stat(path).st_uid != os.getuid():
+                seen.append(f"{path} ({len(found)} entries)")
         except OSError:
             continue
     return (GOT_THROUGH, ", ".join(seen)) if seen else (STOPPED, "no other home can be listed")
+
+
+def leads_home(path: str) -> bool:
+    """Whether a path is the human's home, where ours is mounted, or leads there."""
+    return os.path.commonpath([path, HOME]) == path
 
 
 def read_dotenv() -> Result:
@@ -150,6 +160,13 @@ def call_out() -> Result:
         return GOT_THROUGH, "connected"
 
 
+def call_loopback() -> Result:
+    """Connect to a server on the human's own machine."""
+    port = int(os.environ.get("CLSECURE_DEMO_PORT") or 22)
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS):
+        return GOT_THROUGH, f"connected to port {port}"
+
+
 def look_up() -> Result:
     """Resolve a name."""
     code, text = program("/usr/bin/getent", "hosts", "example.com", seconds=SECONDS)
@@ -159,7 +176,10 @@ def look_up() -> Result:
 
 
 def sockets() -> Iterator[str]:
-    """Find the unix sockets below /run, the usual first."""
+    """Give the human's own, then the unix sockets below /run, the usual first."""
+    for path in os.environ.get("CLSECURE_DEMO_SOCKETS", "").split(":"):
+        if path:
+            yield "\0" + path[1:] if path.startswith("@") else path
     yield "/run/docker.sock"
     for directory, _, names in os.walk("/run"):
         for name in names:
@@ -183,26 +203,34 @@ def open_sockets() -> Result:
             client.settimeout(0.2)
             try:
                 client.connect(path)
-                through.append(path)
+                through.append(path.replace("\0", "@"))
             except OSError as error:
                 reason = reason or why(error)
     return (GOT_THROUGH, ", ".join(through)) if through else (STOPPED, reason)
 
 
-def read_environment() -> Result:
-    """Read the environment of the human's process, or of any that is not ours."""
-    wanted = os.environ.get("CLSECURE_DEMO_PID", "")
+def read_processes() -> Result:
+    """Look for a secret in the argv of every process, then for an environment not ours."""
     pids = [name for name in os.listdir("/proc") if name.isdecimal()]
+    for pid in pids:
+        if SECRET in read_of(pid, "cmdline"):
+            return GOT_THROUGH, f"a secret in the argv of process {pid}"
     foreign = [pid for pid in pids if is_foreign(pid)]
-    reason = "no process but the session's own is there"
-    for pid in [wanted, *foreign] if wanted in pids else foreign:
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                if file.read():
-                    return GOT_THROUGH, f"of process {pid}"
-        except OSError as error:
-            reason = f"{len(foreign)} foreign processes in sight; {why(error)}"
-    return STOPPED, reason
+    for pid in foreign:
+        if read_of(pid, "environ"):
+            return GOT_THROUGH, f"the environment of process {pid}"
+    if foreign:
+        return STOPPED, f"{len(foreign)} foreign processes are in sight, but not readable"
+    return STOPPED, "no process but the session's own is there"
+
+
+def read_of(pid: str, name: str) -> bytes:
+    """Read one file of a process; empty where that is not allowed, or it has ended."""
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 def is_foreign(pid: str) -> bool:
@@ -227,14 +255,13 @@ def become_root() -> Result:
         return STOPPED, reason
     if code == 0:
         return GOT_THROUGH, "sudo asks for nothing"
-    return STOPPED, f"{reason}; {text[:80]}"
+    return STOPPED, f"setuid: {reason}; sudo -n: {text.splitlines()[-1][:60]}"
 
 
 def change_system() -> Result:
     """Make a file in /usr/bin, and remove it where that worked."""
-    path = "/usr/bin/clsecure-demo-was-here"
-    result = opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    os.unlink(path)
+    result = opened(PLANTED, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    os.unlink(PLANTED)
     return result
 
 
@@ -266,9 +293,10 @@ ATTEMPTS = [
     ("secrets", "read the project's .env", read_dotenv),
     ("hook", "plant a git hook", write_hook),
     ("network", "call 198.51.100.1:443", call_out),
+    ("loopback", "call a server on the human's 127.0.0.1", call_loopback),
     ("names", "look up example.com", look_up),
-    ("sockets", "open docker.sock and other sockets in /run", open_sockets),
-    ("environment", "read the environment of the human's processes", read_environment),
+    ("sockets", "open the human's unix sockets", open_sockets),
+    ("processes", "read secrets of the human's processes", read_processes),
     ("root", "become root", become_root),
     ("system", "write into /usr/bin", change_system),
     ("passwd", "write to /etc/passwd", change_passwd),
