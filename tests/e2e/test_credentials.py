@@ -1,4 +1,4 @@
-"""Every way in which a person may have told the client who they are: no question, right on the wire."""
+"""However a person has told the client who they are: no question, and right on the wire."""
 
 from __future__ import annotations
 
