@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +23,7 @@ _USUAL = (
     "bin",
 )
 _USUAL_ABSOLUTE = ("/usr/local/bin", "/usr/bin", "/home/linuxbrew/.linuxbrew/bin", "/opt/bin")
+_HOMEBREW = ("Cellar", "Caskroom")
 _MAX_LINKS = 20
 _NO_PROMPTS = "--dangerously-skip-permissions"
 _RESUME = "--continue"
@@ -43,11 +46,9 @@ def find(environ: Mapping[str, str], home: Path, project: Path) -> Agent:
     directories = _directories(environ, home)
     program = _which(NAME, directories)
     if program is None:
-        raise UserError(
-            f"{NAME} is not installed: it is neither on your PATH nor where its installers put it",
-            hint="npm install -g @anthropic-ai/claude-code",
-            code=ExitCode.MISSING,
-        )
+        raise _missing(directories)
+    if str(program.parent) not in environ.get("PATH", "").split(":"):
+        directories = (program.parent, *directories)  # its interpreter is most likely beside it
     keep_out = (home, project)
     exposed = dict.fromkeys(_needed(program, directories, keep_out))
     interpreter = _interpreter(program, directories)
@@ -94,6 +95,26 @@ def _which(name: str, directories: tuple[Path, ...]) -> Path | None:
     return None
 
 
+def _missing(directories: tuple[Path, ...]) -> UserError:
+    there = [path for each in directories if os.path.lexists(path := each / NAME)]
+    message = f"{NAME} is not installed: it is neither on your PATH nor where its installers put it"
+    if there:
+        message = f"{there[0]} cannot be run: it is {_what_is(there[0])}"
+    return UserError(
+        message, hint="npm install -g @anthropic-ai/claude-code", code=ExitCode.MISSING
+    )
+
+
+def _what_is(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "a broken link"
+    except OSError as error:
+        return "a loop of links" if error.errno == errno.ELOOP else "out of your reach"
+    return "not executable" if stat.S_ISREG(mode) else "no file"
+
+
 def _needed(
     program: Path, directories: tuple[Path, ...], keep_out: tuple[Path, ...]
 ) -> Iterator[Path]:
@@ -102,12 +123,9 @@ def _needed(
     for link in _links(program):
         place = link.parent
         whole = _package(link) or (place if place in shown or place.name == "versions" else link)
-        if _is_system(whole):
+        if _is_system(whole) or within(str(link), str(keep_out[1])):  # the box has these anyway
             continue
-        # Never a place which holds the home or the project, or a part of the project.
-        if any(within(str(one), str(whole)) for one in keep_out) or within(
-            str(whole), str(keep_out[1])
-        ):
+        if any(within(str(one), str(whole)) for one in keep_out):  # it holds home or project
             whole = link
         yield whole
 
@@ -125,10 +143,13 @@ def _links(program: Path) -> Iterator[Path]:
 
 
 def _package(path: Path) -> Path | None:
-    # npm: the whole of node_modules, since platform packages lie beside the agent's.
+    # npm: the whole of node_modules, since platform packages lie beside the agent's. Homebrew: the
+    # whole prefix, since a formula's libraries are those of other formulas.
     for parent in reversed(path.parents):
         if parent.name == "node_modules":
             return parent
+        if parent.name in _HOMEBREW:
+            return parent.parent
     return None
 
 

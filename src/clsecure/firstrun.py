@@ -10,9 +10,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-_KEY_TAIL = 20  # how much of an API key the agent itself stores, to remember that it was approved
+from clsecure.helper.engines import PYTHON
+from clsecure.helper.inside import settle
+
 _LOOKS = ("theme", "editorMode", "preferredNotifChannel", "verbose")
 _PORTABLE = ("CLAUDE.md", "agents", "commands", "skills", "output-styles")
+_OTHER_CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 _MAX_FILE = 1 << 20
 _MAX_FILES = 500
 
@@ -29,11 +32,29 @@ def home_files(
         ".claude.json": _encode(state(_read_json(home / ".claude.json"), places, environ)),
         ".claude/settings.json": _encode({"skipDangerousModePermissionPrompt": True}),
     }
-    login = _login(_read_json(home / ".claude/.credentials.json"))
-    has_key = environ.get("ANTHROPIC_API_KEY") or environ.get("ANTHROPIC_AUTH_TOKEN")
-    if login and not has_key:
-        files[".claude/.credentials.json"] = _encode(login)
+    login = login_file(home, environ)
+    if login:
+        files[".claude/.credentials.json"] = login
     return files | _portable(home / ".claude")
+
+
+def login_file(home: Path, environ: Mapping[str, str]) -> bytes:
+    """Return what the session gets of the human's subscription login; empty if it needs none."""
+    if any(environ.get(name) for name in _OTHER_CREDENTIALS):
+        return b""
+    login = _login(_read_json(home / ".claude/.credentials.json"))
+    return _encode(login) if login else b""
+
+
+def settling(
+    argv: tuple[str, ...], home: Path, places: tuple[Path, ...], environ: Mapping[str, str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return command and variables that first settle a kept home, as the worker, for this start."""
+    source = Path(settle.__file__).read_text(encoding="utf-8")
+    trusted = json.dumps([str(place) for place in places])
+    login = login_file(home, environ)
+    variables = {**environ, settle.LOGIN: login.decode()} if login else dict(environ)
+    return (PYTHON, "-IS", "-c", source, trusted, *argv), variables
 
 
 def state(
@@ -41,14 +62,8 @@ def state(
 ) -> dict[str, object]:
     """Return the agent's own state file: onboarding done, these directories trusted."""
     answers: dict[str, object] = {name: known[name] for name in _LOOKS if name in known}
-    answers |= {
-        "hasCompletedOnboarding": True,
-        "projects": {str(place): {"hasTrustDialogAccepted": True} for place in places},
-    }
-    key = environ.get("ANTHROPIC_API_KEY")
-    if key:
-        answers["customApiKeyResponses"] = {"approved": [key[-_KEY_TAIL:]], "rejected": []}
-    return answers
+    key = environ.get("ANTHROPIC_API_KEY", "")
+    return settle.answered(answers, [str(place) for place in places], key)
 
 
 def _login(credentials: Mapping[str, object]) -> dict[str, object] | None:

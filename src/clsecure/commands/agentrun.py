@@ -32,11 +32,14 @@ def run_agent(opened: session.OpenSession, invocation: Invocation) -> int:
     if plan.agent is None:
         raise ValueError("the plan has no agent")
     resumes = opened.resumed and opened.has_history
-    return opened.box.run(
-        agent.argv(plan.agent, invocation.arguments, resumes=resumes),
-        cwd=str(plan.facts.cwd),
-        variables=plan.agent_environment,
-    )
+    argv = agent.argv(plan.agent, invocation.arguments, resumes=resumes)
+    variables = plan.agent_environment
+    if opened.resumed:
+        from clsecure import firstrun
+
+        places = (plan.project, plan.facts.cwd)
+        argv, variables = firstrun.settling(argv, plan.facts.home, places, variables)
+    return opened.box.run(argv, cwd=str(plan.facts.cwd), variables=variables)
 
 
 def start_or_resume(opening: session.Opening, invocation: Invocation) -> session.Opening:
