@@ -2,9 +2,9 @@
 """Time from the command to the agent, beside plain firejail and bubblewrap in the same run.
 
 Run as root with the checkout's `.venv/bin/python bench/start.py [--runs N]`. The agent is a small
-Python program that prints the monotonic clock when it starts; plain engines start the same program as
-the same user. "own share" is clsecure's time less that of the plain engine (user mode: less the plain
-program). Runs of all subjects alternate, so that a slow moment meets all of them.
+Python program that prints the monotonic clock when it starts; plain engines start the same program
+as the same user. "own share" is clsecure's time less that of the plain engine (user mode: less the
+plain program). Runs of all subjects alternate, so that a slow moment meets all of them.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from world import Human, new_human
 
 if TYPE_CHECKING:

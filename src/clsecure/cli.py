@@ -16,11 +16,23 @@ _BROKEN_PIPE = 128 + 13  # what a shell shows for a program ended by SIGPIPE
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run clsecure with the words of `argv` (default: this process's own); return its exit code."""
+    _open_standard_streams()
     words = tuple(sys.argv[1:] if argv is None else argv)
     if words == ("--version",):
         sys.stdout.write(f"clsecure {__version__}\n")
         return ExitCode.OK
     return guarded(lambda: _dispatch(words))
+
+
+def _open_standard_streams() -> None:
+    # A closed one (`<&-`) would be the number of the next file opened, and be relayed as a stream.
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            stream = os.fdopen(number, "r" if number == 0 else "w", closefd=False)
+            setattr(sys, name, stream)
 
 
 def guarded(action: Callable[[], int]) -> int:

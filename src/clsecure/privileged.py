@@ -114,7 +114,7 @@ def is_installed() -> bool:
 
 
 def has_rule() -> bool:
-    """Say whether `clsecure setup` gave this user a sudo rule: the rules are not for all to read."""
+    """Say whether `clsecure setup` gave this user a sudo rule; not all may read the rules."""
     return (INSTALLED / "users" / str(os.getuid())).exists()
 
 

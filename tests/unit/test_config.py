@@ -1,6 +1,5 @@
 """Files to entries to one Config: formats of old, layers, origins, and what is refused."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

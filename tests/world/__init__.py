@@ -1,4 +1,4 @@
-"""The world of tests on the real system: a human made for them, with sudo, a home and repositories."""
+"""The world of tests on the real system: a human made for them, with sudo and a home."""
 
 from world.human import Human, new_human
 

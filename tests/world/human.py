@@ -68,7 +68,8 @@ class Human:
             check=False,
         )
         if code is not None:
-            assert ended.returncode == code, f"{words}: {ended.returncode}\n{ended.stdout}{ended.stderr}"
+            said = f"{words}: {ended.returncode}\n{ended.stdout}{ended.stderr}"
+            assert ended.returncode == code, said
         return ended
 
     def clsecure(self, *words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -104,9 +105,7 @@ class Human:
         self.run("chmod", f"{mode:o}", target)
         return target
 
-    def repository(
-        self, path: str = "src/project", files: Mapping[str, str] | None = None
-    ) -> Path:
+    def repository(self, path: str = "src/project", files: Mapping[str, str] | None = None) -> Path:
         """Make a repository with one commit that holds `files`."""
         top = self.home / path
         self.run("mkdir", "-p", top)
@@ -154,7 +153,8 @@ def new_human() -> Iterator[Human]:
 def end_processes(uid: int) -> None:
     """End every process of a user made by a test."""
     for _ in range(100):
-        found = subprocess.run(["pgrep", "-u", str(uid)], capture_output=True, text=True, check=False)
+        pgrep = ["pgrep", "-u", str(uid)]
+        found = subprocess.run(pgrep, capture_output=True, text=True, check=False)
         if not found.stdout.split():
             return
         for pid in found.stdout.split():
