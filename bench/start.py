@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 AGENT = "#!/usr/bin/python3 -IS\nimport time\nprint(time.monotonic())\n"
-MODES = {
-    "user": ("--mode", "user"),
-    "firejail": ("--engine", "firejail"),
-    "bubblewrap": ("--engine", "bubblewrap"),
+MODES = {  # in the human's configuration, so that the command is just `clsecure`
+    "user": "mode = user\n",
+    "firejail": "engine = firejail\n",
+    "bubblewrap": "engine = bubblewrap\n",
 }
 PLAIN = {
     "user": (),
@@ -69,14 +69,12 @@ def main() -> int:
             subjects[f"plain {name}"] = lambda words=words: to_agent(
                 human, (*words, agent), human.home
             )
-        for name, words in MODES.items():
+        for name, text in MODES.items():
+            settings = human.write(f"settings/{name}/clsecure/config", text).parent.parent
             for size, top in projects.items():
-                subjects[f"resume {name} {size}"] = lambda words=words, top=top: resume(
-                    human, words, top
-                )
-                subjects[f"first {name} {size}"] = lambda words=words, top=top: first(
-                    human, words, top
-                )
+                start = Start(human, settings, top)
+                subjects[f"resume {name} {size}"] = start.resume
+                subjects[f"first {name} {size}"] = start.first
         times: dict[str, list[float]] = {name: [] for name in subjects}
         for _ in range(runs):
             for name, subject in subjects.items():
@@ -117,9 +115,11 @@ def project(human: Human, size: int) -> Path:
     return top
 
 
-def to_agent(human: Human, words: tuple[str | Path, ...], cwd: Path) -> float:
+def to_agent(
+    human: Human, words: tuple[str | Path, ...], cwd: Path, env: dict[str, str] | None = None
+) -> float:
     """Seconds from starting the command to the agent's first line."""
-    argv = human.argv(words)
+    argv = human.argv(words, env)
     began = time.monotonic()
     ended = subprocess.run(
         argv, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
@@ -135,17 +135,25 @@ def whole(human: Human, *words: str | Path) -> float:
     return time.monotonic() - began
 
 
-def first(human: Human, words: tuple[str, ...], top: Path) -> float:
-    """Start where there is no session."""
-    human.clsecure("cleanup", "--yes", cwd=top)
-    return to_agent(human, (PROGRAM, *words), top)
+class Start:
+    """Starts `clsecure` in one project, with one mode in the human's configuration."""
 
+    def __init__(self, human: Human, settings: Path, top: Path) -> None:
+        self._human, self._top = human, top
+        self._env = {"XDG_CONFIG_HOME": str(settings)}
 
-def resume(human: Human, words: tuple[str, ...], top: Path) -> float:
-    """Start where a session is kept."""
-    if not any(str(top) in line for line in human.clsecure("list").stdout.splitlines()):
-        human.clsecure(*words, cwd=top)
-    return to_agent(human, (PROGRAM, *words), top)
+    def first(self) -> float:
+        """Start where there is no session."""
+        self._human.clsecure("cleanup", "--yes", cwd=self._top, env=self._env)
+        return self._run()
+
+    def resume(self) -> float:
+        """Start where a session is kept."""
+        self._human.clsecure("exec", "--", "true", cwd=self._top, env=self._env)
+        return self._run()
+
+    def _run(self) -> float:
+        return to_agent(self._human, (PROGRAM,), self._top, self._env)
 
 
 def report(medians: dict[str, float], runs: int) -> None:

@@ -62,9 +62,13 @@ def guarded(action: Callable[[], int]) -> int:
 
 
 def _dispatch(words: tuple[str, ...]) -> int:
-    from clsecure import commandline  # argparse, not needed for --version
+    from clsecure.request import plain
 
-    request = commandline.parse(words)
+    request = plain(words)
+    if request is None:
+        from clsecure import commandline  # argparse and all options: 10 ms
+
+        request = commandline.parse(words)
     if request.wants_help:
         from clsecure.helppages import help_text
 

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import NamedTuple, NoReturn
+from collections.abc import Sequence
+from typing import NoReturn
 
 from clsecure.commandtable import COMMANDS, Command
 from clsecure.declaration import Flag, Option
 from clsecure.errors import ExitCode, UserError
 from clsecure.options import BY_NAME, OPTIONS
+from clsecure.request import Request
 from clsecure.values import Entry, Layer, Origin, convert
 
 HELP = ("-h", "--help")
 VERSION = ("-V", "--version")
 _FORMER = {"--cleanup-all": ("--cleanup", "--all")}
-
-
-class Request(NamedTuple):
-    """What the words ask for: a command, or help on it, or the version."""
-
-    command: Command
-    named: bool  # False: no command was named, so that it is the default one
-    options: Mapping[str, Entry] = MappingProxyType({})
-    arguments: tuple[str, ...] = ()
-    wants_help: bool = False
-    wants_version: bool = False
 
 
 def parse(words: Sequence[str]) -> Request:

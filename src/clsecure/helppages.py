@@ -6,10 +6,11 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from clsecure.commandline import HELP, VERSION, Request
+from clsecure.commandline import HELP, VERSION
 from clsecure.commandtable import COMMANDS, Command
 from clsecure.declaration import Flag, Group, Option
 from clsecure.options import OPTIONS
+from clsecure.request import Request
 
 _HELP_COLUMN = 26
 
