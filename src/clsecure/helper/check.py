@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import stat
 
 from . import syscalls as sc
 from .accounts import PREFIX
@@ -26,6 +27,7 @@ _CHOICES = {
     "workspace": ("overlay", "clone"),
 }
 _MAX_PORT = 65535
+_MAX_SECONDS = 1_000_000
 
 
 def caller() -> Owner:
@@ -55,6 +57,9 @@ def check_open(request: Open, human: Owner) -> None:
         raise Refusal("the base is not an object id", code=2)
     if not all(part not in ("", ".", "..") for part in request.probe.split("/")):
         raise Refusal("the probe is not a plain relative path", code=2)
+    if request.listeners and request.network != "filtered":
+        # With the host's network, root would hand out listening sockets of the host.
+        raise Refusal("listeners belong to a filtered network alone", code=2)
     for listener in request.listeners:
         _check_listener(listener)
     for program, engine in ((FIREJAIL, "firejail"), (BUBBLEWRAP, "bubblewrap")):
@@ -67,10 +72,19 @@ def _check_paths(request: Open, human: Owner) -> None:
     for path in (request.project, request.home, request.git_dir, *request.objects):
         _open_directory(path)
     for path in request.exposures:
-        os.close(_open(path, os.O_PATH))
+        _check_exposure(path)
     home = os.stat(request.home, follow_symlinks=False)
     if home.st_uid != human.uid:
         raise Refusal(f"{request.home} is not your home directory")
+
+
+def _check_exposure(path: str) -> None:
+    # Being shown a socket means to reach who listens on it, and read-only does not change that.
+    exposed = _open(path, os.O_PATH)
+    kind = stat.S_IFMT(os.fstat(exposed).st_mode)
+    os.close(exposed)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise Refusal(f"an exposed path cannot be {path}: it is neither a file nor a directory")
 
 
 def _open_directory(path: str) -> None:
@@ -107,6 +121,8 @@ def check_exec(request: Exec, descriptors: list[int]) -> None:
         raise Refusal("a command needs a terminal, or three descriptors", code=2)
     if not (0 <= request.rows <= _MAX_PORT and 0 <= request.columns <= _MAX_PORT):
         raise Refusal("not a terminal's size", code=2)
+    if not 0 <= request.timeout <= _MAX_SECONDS:
+        raise Refusal("not a time limit", code=2)
 
 
 def check_worker(worker: str) -> None:
