@@ -61,6 +61,12 @@ class Accounts:
 
     def remove(self, name: str, uid: int) -> None:
         """Remove the worker and what it left in shared places; raises Refusal if anything stays."""
+        if not FIRST_ID <= uid <= LAST_ID:
+            raise Refusal(
+                f"{name} is a user of this host that clsecure has not made",
+                hint=f"import what it has, then: userdel -r {name}; or use --session NAME",
+                code=5,
+            )
         kill_all(uid)
         for path in _leftovers(name, uid):
             try:

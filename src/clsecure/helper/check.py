@@ -57,11 +57,7 @@ def check_open(request: Open, human: Owner) -> None:
         raise Refusal("the base is not an object id", code=2)
     if not all(part not in ("", ".", "..") for part in request.probe.split("/")):
         raise Refusal("the probe is not a plain relative path", code=2)
-    if request.listeners and request.network != "filtered":
-        # With the host's network, root would hand out listening sockets of the host.
-        raise Refusal("listeners belong to a filtered network alone", code=2)
-    for listener in request.listeners:
-        _check_listener(listener)
+    _check_listeners(request)
     for program, engine in ((FIREJAIL, "firejail"), (BUBBLEWRAP, "bubblewrap")):
         if request.engine == engine and not os.access(program, os.X_OK):
             raise Refusal(f"{program} is not installed", hint=f"install {engine}", code=4)
@@ -96,6 +92,14 @@ def _open(path: str, flags: int) -> int:
         return sc.openat2(sc.AT_FDCWD, path, flags, resolve=sc.NO_LINKS)
     except OSError as error:
         raise Refusal(f"{path} cannot be opened as you: {error.strerror}") from None
+
+
+def _check_listeners(request: Open) -> None:
+    if request.listeners and request.network != "filtered":
+        # With the host's network, root would hand out listening sockets of the host.
+        raise Refusal("listeners belong to a filtered network alone", code=2)
+    for listener in request.listeners:
+        _check_listener(listener)
 
 
 def _check_listener(listener: Listener) -> None:

@@ -173,7 +173,7 @@ def _document(box: Box, command: Exec, engine: str, address: str) -> dict[str, o
         "network": box.request.network,
         "filters": 3 if engine == "firejail" else 2,
         "writable": writable_places(box.mounts),
-        "own": ("/dev", *_ENGINE_OWN.get(engine, ())),
+        "own": ("/dev", *_ENGINE_OWN.get(box.request.engine, ())),
         "mounts": [
             {"at": mount.at, "type": _TYPES.get(mount.kind, "")}
             for mount in box.mounts
@@ -194,7 +194,7 @@ def _document(box: Box, command: Exec, engine: str, address: str) -> dict[str, o
     }
 
 
-# Where an engine may add writable mounts: its own scratch directories, on tmpfs of this box.
+# Where an engine may leave writable mounts: its own scratch directories, on tmpfs of this box.
 _ENGINE_OWN = {"firejail": ("/run/firejail",)}
 
 

@@ -194,10 +194,17 @@ class Sessions:
             if self.box is not None:
                 self.box.close()
                 self.box = None
-            self._erase(state)
-            state.erase()
+            self._undo(state)
             raise
         return answer
+
+    def _undo(self, state: State) -> None:
+        # What cannot be removed now is swept later; why the making failed is what has to be told.
+        try:
+            self._erase(state)
+            state.erase()
+        except (Refusal, OSError):
+            pass
 
     def _sweep(self) -> None:
         # A session which was never finished holds no work: nothing has run in it.
