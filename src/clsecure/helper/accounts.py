@@ -61,12 +61,8 @@ class Accounts:
 
     def remove(self, name: str, uid: int) -> None:
         """Remove the worker and what it left in shared places; raises Refusal if anything stays."""
-        if not FIRST_ID <= uid <= LAST_ID:
-            raise Refusal(
-                f"{name} is a user of this host that clsecure has not made",
-                hint=f"import what it has, then: userdel -r {name}; or use --session NAME",
-                code=5,
-            )
+        if is_foreign(name):
+            raise Refusal(f"{name} is a user that clsecure has not made", code=5)
         kill_all(uid)
         for path in _leftovers(name, uid):
             try:
@@ -86,6 +82,12 @@ def find(name: str) -> pwd.struct_passwd | None:
         return pwd.getpwnam(name)
     except KeyError:
         return None
+
+
+def is_foreign(name: str) -> bool:
+    """Say whether there is a user of that name which is not one of ours: another tool's, perhaps."""
+    account = find(name)
+    return account is not None and not FIRST_ID <= account.pw_uid <= LAST_ID
 
 
 def kill_all(uid: int) -> None:

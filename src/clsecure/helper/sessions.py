@@ -138,7 +138,7 @@ class Sessions:
 
     def _free_name(self, names: tuple[str, ...]) -> str:
         for name in names:
-            if is_free(self._root, name, self._human.uid):
+            if is_free(self._root, name, self._human.uid) and not accounts.is_foreign(name):
                 return name
         raise Refusal(
             "the worker's name is taken by another session", hint="--session NAME", code=5
