@@ -22,7 +22,8 @@ PREFIX = "claude-worker-"
 FIRST_ID, LAST_ID = 66000, 99999
 _MARK = "/var/lib/clsecure/last-uid"
 _LOCKED = 1  # useradd, userdel: cannot lock the password file
-_SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/var/mail", "/var/spool/cron/crontabs", "/var/spool/at")
+_SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # what lies there is told by its owner alone
+_SPOOLS = ("/var/mail", "/var/spool/cron/crontabs", "/var/spool/at")  # also by its name
 
 
 class Accounts:
@@ -41,6 +42,7 @@ class Accounts:
     def create(self, name: str) -> pwd.struct_passwd:
         """Make the worker of that name; raises Refusal."""
         uid = _next_id()
+        _remember(uid)
         _system(
             "useradd",
             *("--uid", str(uid), "--key", f"UID_MAX={LAST_ID}", "--user-group"),
@@ -55,11 +57,12 @@ class Accounts:
             *("--no-create-home", "--home-dir", f"/home/{name}", "--shell", "/usr/sbin/nologin"),
             *("--no-log-init", "--comment", "clsecure worker", name),
         )
-        _remember(uid)
         return pwd.getpwnam(name)
 
     def remove(self, name: str, uid: int) -> None:
         """Remove the worker and what it left in shared places; raises Refusal if anything stays."""
+        if is_foreign(name):
+            raise Refusal(f"{name} is a user that clsecure has not made", code=5)
         kill_all(uid)
         for path in _leftovers(name, uid):
             try:
@@ -79,6 +82,12 @@ def find(name: str) -> pwd.struct_passwd | None:
         return pwd.getpwnam(name)
     except KeyError:
         return None
+
+
+def is_foreign(name: str) -> bool:
+    """Say whether there is a user of that name which is not one of ours: another tool's, perhaps."""
+    account = find(name)
+    return account is not None and not FIRST_ID <= account.pw_uid <= LAST_ID
 
 
 def kill_all(uid: int) -> None:
@@ -106,7 +115,8 @@ def processes_of(uid: int) -> Iterator[int]:
 
 
 def _next_id() -> int:
-    last = int((_lines(_MARK) or [str(FIRST_ID - 1)])[0])
+    said = (_lines(_MARK) or [""])[0]
+    last = int(said) if said.isascii() and said.isdigit() else FIRST_ID - 1
     size = LAST_ID - FIRST_ID + 1
     for step in range(1, size + 1):
         uid = FIRST_ID + (last - FIRST_ID + step) % size
@@ -118,13 +128,18 @@ def _next_id() -> int:
 
 
 def _remember(uid: int) -> None:
-    descriptor = os.open(_MARK, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    os.write(descriptor, f"{uid}\n".encode())
-    os.close(descriptor)
+    # In one step: on a full disk the old mark must stay, or ids would come back.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(f"{_MARK}.new", flags, 0o600)
+    try:
+        os.write(descriptor, f"{uid}\n".encode())
+    finally:
+        os.close(descriptor)
+    os.rename(f"{_MARK}.new", _MARK)
 
 
 def _leftovers(name: str, uid: int) -> Iterator[str]:
-    for directory in _SHARED:
+    for directory in (*_SHARED, *_SPOOLS):
         try:
             entries = list(os.scandir(directory))
         except OSError:
@@ -134,7 +149,7 @@ def _leftovers(name: str, uid: int) -> Iterator[str]:
                 owner = entry.stat(follow_symlinks=False).st_uid
             except FileNotFoundError:
                 continue
-            if owner == uid or entry.name == name:
+            if owner == uid or (entry.name == name and directory in _SPOOLS):
                 yield entry.path
 
 

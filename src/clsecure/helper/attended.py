@@ -12,6 +12,7 @@ from .protocol import REQUESTS, Checked, Exec, Exited, Failed, Signal, Started, 
 
 _SIGNALS = {"INT": 2, "QUIT": 3, "TERM": 15, "HUP": 1, "CONT": 18}
 _KILL, _TERMINATE, _CONTINUE = 9, 15, 18
+_UNREADABLE = 255
 _GRACE = 2.0  # seconds from asking a command which is over its time to end, to ending it
 
 
@@ -77,10 +78,12 @@ class Attended:
                 launch.gate.close()
                 launch.gate = None
             elif self._checked:
-                return int(said[0])
+                return _exit_code(said[0])
             else:
                 self._judge(launch, said)
         except (OSError, ValueError) as error:
+            if self._checked:
+                return _UNREADABLE
             self._judge(launch, ["1", f"the check from inside cannot be read ({error})"])
         return None
 
@@ -142,6 +145,12 @@ class Attended:
                 self._channel,
                 Exited(code=code if code >= 0 else 128 - code, timed_out=self._timed_out),
             )
+
+
+def _exit_code(said: str) -> int:
+    # The command is of the gate's user, so it can have the gate say anything.
+    code = int(said) if said.isascii() and said.isdigit() and len(said) < 4 else _UNREADABLE  # noqa: PLR2004 - 0 to 255 have three digits
+    return min(code, _UNREADABLE)
 
 
 def _signal(pid: int, number: int) -> None:

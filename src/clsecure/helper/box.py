@@ -110,6 +110,7 @@ def swapped_ids(human: Owner, worker: Owner) -> int:
     if pid == 0:
         try:
             sc.unshare(sc.CLONE_NEWUSER)
+            sc.set_death_signal(signal.SIGKILL)
             os.write(told, b".")
             select.select([], [], [], 60)
         finally:

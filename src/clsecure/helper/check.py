@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import stat
 
 from . import syscalls as sc
 from .accounts import PREFIX
@@ -26,6 +27,7 @@ _CHOICES = {
     "workspace": ("overlay", "clone"),
 }
 _MAX_PORT = 65535
+_MAX_SECONDS = 1_000_000
 
 
 def caller() -> Owner:
@@ -55,8 +57,7 @@ def check_open(request: Open, human: Owner) -> None:
         raise Refusal("the base is not an object id", code=2)
     if not all(part not in ("", ".", "..") for part in request.probe.split("/")):
         raise Refusal("the probe is not a plain relative path", code=2)
-    for listener in request.listeners:
-        _check_listener(listener)
+    _check_listeners(request)
     for program, engine in ((FIREJAIL, "firejail"), (BUBBLEWRAP, "bubblewrap")):
         if request.engine == engine and not os.access(program, os.X_OK):
             raise Refusal(f"{program} is not installed", hint=f"install {engine}", code=4)
@@ -67,10 +68,19 @@ def _check_paths(request: Open, human: Owner) -> None:
     for path in (request.project, request.home, request.git_dir, *request.objects):
         _open_directory(path)
     for path in request.exposures:
-        os.close(_open(path, os.O_PATH))
+        _check_exposure(path)
     home = os.stat(request.home, follow_symlinks=False)
     if home.st_uid != human.uid:
         raise Refusal(f"{request.home} is not your home directory")
+
+
+def _check_exposure(path: str) -> None:
+    # Being shown a socket means to reach who listens on it, and read-only does not change that.
+    exposed = _open(path, os.O_PATH)
+    kind = stat.S_IFMT(os.fstat(exposed).st_mode)
+    os.close(exposed)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise Refusal(f"an exposed path cannot be {path}: it is neither a file nor a directory")
 
 
 def _open_directory(path: str) -> None:
@@ -82,6 +92,14 @@ def _open(path: str, flags: int) -> int:
         return sc.openat2(sc.AT_FDCWD, path, flags, resolve=sc.NO_LINKS)
     except OSError as error:
         raise Refusal(f"{path} cannot be opened as you: {error.strerror}") from None
+
+
+def _check_listeners(request: Open) -> None:
+    if request.listeners and request.network != "filtered":
+        # With the host's network, root would hand out listening sockets of the host.
+        raise Refusal("listeners belong to a filtered network alone", code=2)
+    for listener in request.listeners:
+        _check_listener(listener)
 
 
 def _check_listener(listener: Listener) -> None:
@@ -107,6 +125,8 @@ def check_exec(request: Exec, descriptors: list[int]) -> None:
         raise Refusal("a command needs a terminal, or three descriptors", code=2)
     if not (0 <= request.rows <= _MAX_PORT and 0 <= request.columns <= _MAX_PORT):
         raise Refusal("not a terminal's size", code=2)
+    if not 0 <= request.timeout <= _MAX_SECONDS:
+        raise Refusal("not a time limit", code=2)
 
 
 def check_worker(worker: str) -> None:

@@ -21,6 +21,7 @@ from .protocol import (
     Failed,
     Ready,
     Refusal,
+    no_room,
     receive,
     send,
 )
@@ -54,6 +55,8 @@ class Init:
         _look_like_a_kernel()
         sc.set_death_signal(signal.SIGKILL)
         try:
+            if os.getpid() != 1:  # else "every other process" would mean those of the host
+                raise OSError(errno.EPERM, "not the first process of a pid namespace")
             if self._box.request.network != "open":
                 _raise_loopback()
             builder.build(self._box.mounts, host, self._box.request.masks, files)
@@ -67,7 +70,9 @@ class Init:
             send(self._channel, refusal.answer)
             return False
         except OSError as error:
-            send(self._channel, Failed(message=f"the box cannot be made: {error}", hint="", code=1))
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            failed = Failed(message=f"the box cannot be made: {error}", hint="", code=1)
+            send(self._channel, no_room(error) if full else failed)
             return False
         # The kernel forgot it at each change of identity above. A helper that died in between is
         # seen by its channel, which is at its end then.

@@ -19,6 +19,7 @@ from .seccomp import base_program, inner_program
 
 _TIOCSPTLCK, _TIOCGPTN, _TIOCSWINSZ = 0x4004_5431, 0x8004_5430, 0x5414
 _TTY_GROUP = 5
+_OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)  # before the helper raises its own
 _TYPES = {"overlay": "overlay", "proc": "proc", "tmpfs": "tmpfs", "root": "tmpfs"}
 
 
@@ -139,6 +140,7 @@ class Launch:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.umask(0o022)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
         sc.new_session_keyring()
         box = self._box
         gate = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", self._file)
@@ -170,7 +172,8 @@ def _document(box: Box, command: Exec, engine: str, address: str) -> dict[str, o
         "gid": box.gid,
         "network": box.request.network,
         "filters": 3 if engine == "firejail" else 2,
-        "writable": [*writable_places(box.mounts), *_ENGINE_WRITABLE.get(engine, ())],
+        "writable": writable_places(box.mounts),
+        "own": ("/dev", *_ENGINE_OWN.get(box.request.engine, ())),
         "mounts": [
             {"at": mount.at, "type": _TYPES.get(mount.kind, "")}
             for mount in box.mounts
@@ -191,8 +194,8 @@ def _document(box: Box, command: Exec, engine: str, address: str) -> dict[str, o
     }
 
 
-# firejail mounts its own scratch directories, on tmpfs of this box.
-_ENGINE_WRITABLE = {"firejail": ("/run/firejail", "/dev", "/proc")}
+# Where an engine may leave writable mounts: its own scratch directories, on tmpfs of this box.
+_ENGINE_OWN = {"firejail": ("/run/firejail",)}
 
 
 def _remove(path: str) -> None:

@@ -13,6 +13,8 @@ from .records import Record
 
 # Directories of the host which every user may read: programs and their configuration.
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "opt", "nix", "gnu")
+# Those of them in which daemons keep their sockets (nix has one that any user may give orders to).
+WITH_SERVICES = ("/opt", "/nix", "/gnu")
 # Of /var, what programs read: package databases and caches of fonts and manuals.
 VARIABLE = (
     "var/lib/dpkg",
@@ -155,4 +157,4 @@ def outermost(paths: tuple[str, ...]) -> list[str]:
 
 def writable_places(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
     """Return where, and only where, the worker may find a writable mount."""
-    return tuple(sorted({mount.at for mount in mounts if mount.writable} | {"/dev"}))
+    return tuple(sorted({mount.at for mount in mounts if mount.writable}))

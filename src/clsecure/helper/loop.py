@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import select
 import signal
 import socket
@@ -17,12 +19,14 @@ from .protocol import (
     Failed,
     Refusal,
     Signal,
+    no_room,
     receive,
     send,
 )
-from .records import BadField, Record
+from .records import BadField
 from .sessions import Sessions
 
+_ENDED = 3  # not 1, which is sudo's own code for "not allowed"
 _IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGPIPE)
 
 
@@ -43,22 +47,51 @@ def main() -> int:
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     os.dup2(null, 0)
     os.chdir("/")
+    _allow_descriptors()
     try:
         sessions = Sessions(check.caller(), control)
-    except Refusal as refusal:
-        send(control, refusal.answer)
-        return 1
+    except (Refusal, OSError) as error:
+        _last_words(control, error)
+        return _ENDED
     try:
         while _serve(control, sessions):
             pass
-    except BadField as error:
-        send(control, Failed(message=f"bad message: {error}", hint="", code=2))
-        return 2
     except (BrokenPipeError, ConnectionResetError):
-        pass
+        return 0
+    except Exception as error:  # noqa: BLE001 - a defect gives one line, never root's traceback
+        _last_words(control, error)
+        return _ENDED
     finally:
         sessions.close()
     return 0
+
+
+def _allow_descriptors() -> None:
+    # The first files of a session arrive as one descriptor each.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _last_words(control: socket.socket, error: Exception) -> None:
+    answer = _answer_for(error)
+    try:
+        send(control, answer)
+    except OSError:
+        pass  # nobody listens any more
+
+
+def _answer_for(error: Exception) -> Failed:
+    if isinstance(error, Refusal):
+        return error.answer
+    if isinstance(error, BadField):
+        return Failed(message=f"bad message: {error}", hint="", code=2)
+    if not isinstance(error, OSError):
+        what = f"internal error in the root helper: {type(error).__name__}: {error}"
+        return Failed(message=what[:500], hint="please report it", code=1)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return no_room(error)
+    where = f": {error.filename}" if isinstance(error.filename, str) else ""
+    return Failed(message=f"{error.strerror or error}{where}", hint="", code=1)
 
 
 def _serve(control: socket.socket, sessions: Sessions) -> bool:
@@ -74,12 +107,10 @@ def _serve(control: socket.socket, sessions: Sessions) -> bool:
             return _run(control, sessions, request, descriptors)
         answer, sent = sessions.answer(request, descriptors)
         send(control, answer, sent)
-    except Refusal as refusal:
-        send(control, refusal.answer)
-    except OSError as error:
-        if isinstance(error, (BrokenPipeError, ConnectionResetError)):
-            raise
-        send(control, Failed(message=_words(error), hint="", code=1))
+    except (BrokenPipeError, ConnectionResetError):
+        raise
+    except (Refusal, OSError) as error:
+        send(control, _answer_for(error))
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
@@ -118,13 +149,10 @@ def _pass_signal(control: socket.socket, box: Box) -> bool:
     received = receive(control, REQUESTS)
     if received is None:
         return False
-    request: Record = received[0]
+    request, descriptors = received
+    for descriptor in descriptors:
+        os.close(descriptor)
     if isinstance(request, Signal):
         box.ask(request)
         return True
     raise BadField("a command is running")
-
-
-def _words(error: OSError) -> str:
-    where = f": {error.filename}" if isinstance(error.filename, str) else ""
-    return f"{error.strerror or error}{where}"

@@ -9,7 +9,7 @@ import stat
 from . import kernelfs
 from . import syscalls as sc
 from .etclayer import etc_layer
-from .layout import DEVICES, INSIDE, Host, Mount
+from .layout import DEVICES, INSIDE, WITH_SERVICES, Host, Mount
 from .masklayer import mask_layer
 from .places import Owner, Places
 
@@ -123,6 +123,8 @@ class Builder:
         return _open(f"{self._state}/{name}", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
 
     def _system(self, mount: Mount) -> int:
+        if mount.at in WITH_SERVICES:
+            return self._without_sockets(_open(mount.source, os.O_PATH | os.O_DIRECTORY))
         tree = sc.clone_tree(
             _open(mount.source, os.O_PATH | os.O_DIRECTORY), recursive=mount.at.count("/") == 1
         )
@@ -144,6 +146,13 @@ class Builder:
             return etc
         self._files = {path: body for path, body in self._files.items() if path[:5] != "/etc/"}
         return tree
+
+    def _without_sockets(self, source: int) -> int:
+        # A socket file leads to whoever listens on it, through any mount but an overlay, whose
+        # files have identities of their own.
+        tree = sc.clone_tree(source)
+        sc.set_mount(tree, set_=_READ_ONLY)
+        return overlay((tree, self._layer("empty")), None, None, (), _READ_ONLY)
 
     def _idmapped(self, source: int) -> int:
         tree = sc.clone_tree(source)

@@ -54,6 +54,7 @@ class Places:
 
     def own(self, path: str, tree: int) -> None:
         """Note that what lies below `path` is the worker's, and its mount is `tree`."""
+        self._worker.act(lambda: _make_enterable(tree))  # the worker may have closed it to itself
         self._owned.append((path, tree))
 
     def make(self, path: str, *, is_file: bool = False) -> int:

@@ -204,6 +204,15 @@ class Refusal(Exception):
         self.answer = Failed(message=message, hint=hint, code=code)
 
 
+def no_room(error: OSError) -> Failed:
+    """Return the answer to a request for which the disk had no room."""
+    return Failed(
+        message=f"there is no room for it in /var/lib/clsecure ({error.strerror})",
+        hint="make room there; `clsecure list` shows what is kept",
+        code=4,
+    )
+
+
 REQUESTS: dict[str, type[Record]] = {
     kind.__name__: kind for kind in (Find, Open, Plant, Exec, Signal, Changes, Note, List, Remove)
 }
@@ -249,7 +258,7 @@ def receive(
         else:
             body = header[1:]
         return _decode(body, kinds), descriptors
-    except (BadField, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # BadField is a ValueError
         for descriptor in descriptors:
             os.close(descriptor)
         raise BadField(str(error)) from None
@@ -258,8 +267,8 @@ def receive(
 def _decode(body: bytes, kinds: dict[str, type[Record]]) -> Record:
     document = json.loads(body)
     verb = document.pop("verb", None) if isinstance(document, dict) else None
-    if verb not in kinds:
-        raise BadField(f"unknown verb {verb!r}")
+    if not isinstance(verb, str) or verb not in kinds:
+        raise BadField("unknown verb")
     return kinds[verb].from_json(document)
 
 

@@ -115,6 +115,10 @@ def _read(kind: str, value: Any, where: str) -> Any:
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str) or len(value) > MAX_TEXT or "\0" in value:
         raise BadField(f"{where}: not a text")
+    try:
+        value.encode("utf-8", "surrogateescape")  # as a path it must have bytes
+    except UnicodeEncodeError:
+        raise BadField(f"{where}: not a text") from None
     return value
 
 

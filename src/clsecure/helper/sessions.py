@@ -32,7 +32,7 @@ from .protocol import (
 )
 from .records import Record
 from .seeds import Planting
-from .state import ROOT, State, all_sessions, open_root
+from .state import State, all_sessions, is_free, open_root, unfinished
 from .upper import changed_paths
 
 TYPE_CHECKING = False
@@ -102,6 +102,7 @@ class Sessions:
         return Noted(), ()
 
     def _list(self, _: List) -> _Answer:
+        self._sweep()
         return Listed(sessions=all_sessions(self._root, self._human.uid)), ()
 
     def _open(self, request: Open) -> _Answer:
@@ -136,15 +137,20 @@ class Sessions:
             raise
 
     def _free_name(self, names: tuple[str, ...]) -> str:
-        # A directory without a record is what a making that was cut short has left: it is free.
         for name in names:
-            if not os.path.lexists(f"{ROOT}/{name}/record.json"):
+            if is_free(self._root, name, self._human.uid) and not accounts.is_foreign(name):
                 return name
         raise Refusal(
             "the worker's name is taken by another session", hint="--session NAME", code=5
         )
 
     def _create(self, request: Open, state: State) -> _Answer:
+        try:
+            state.claim(self._human.uid)
+        except OSError:  # a full disk
+            state.erase()
+            raise
+        self._sweep()
         try:
             self._erase(state)  # what a making that was cut short has left
             with accounts.Accounts(self._root) as users:
@@ -179,6 +185,7 @@ class Sessions:
             ):
                 os.close(state.make(name, mode, owner.uid, owner.gid))
             self._planting.plant(worker, areas)
+            self._planting.close()
             for descriptor in areas.values():
                 os.close(descriptor)
             answer = self._build(request, state, session)
@@ -187,10 +194,26 @@ class Sessions:
             if self.box is not None:
                 self.box.close()
                 self.box = None
-            self._erase(state)
-            state.erase()
+            self._undo(state)
             raise
         return answer
+
+    def _undo(self, state: State) -> None:
+        # What cannot be removed now is swept later; why the making failed is what has to be told.
+        try:
+            self._erase(state)
+            state.erase()
+        except (Refusal, OSError):
+            pass
+
+    def _sweep(self) -> None:
+        # A session which was never finished holds no work: nothing has run in it.
+        for state in unfinished(self._root, self._human.uid):
+            try:
+                self._erase(state)
+                state.erase()
+            except (Refusal, OSError):
+                continue  # whoever makes a session of this name is told
 
     def _build(self, request: Open, state: State, session: Session) -> _Answer:
         account = accounts.find(session.worker)

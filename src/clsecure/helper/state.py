@@ -11,12 +11,18 @@ import time
 
 from .protocol import Refusal, Session
 from .records import BadField
+from .removal import remove_tree
 from .syscalls import NO_LINKS, RESOLVE_BENEATH, openat2
 
 ROOT = "/var/lib/clsecure"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_RECORD = 1 << 20
 _ATTEMPTS = 10
+_MAKER = "maker"  # the human's user id, until there is a record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def open_root() -> int:
@@ -36,7 +42,7 @@ class State:
     locked until the last process of the session has ended.
     """
 
-    def __init__(self, root: int, worker: str) -> None:
+    def __init__(self, root: int, worker: str, *, attempts: int = _ATTEMPTS) -> None:
         self.worker = worker
         self._root = root
         try:
@@ -44,13 +50,18 @@ class State:
         except FileExistsError:
             pass
         self.directory = os.open(worker, _DIRECTORY, dir_fd=root)
-        self.lock = os.open(
-            "lock",
-            os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC,
-            0o600,
-            dir_fd=self.directory,
-        )
-        if not _take(self.lock):
+        try:
+            self.lock = os.open(
+                "lock",
+                os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC,
+                0o600,
+                dir_fd=self.directory,
+            )
+        except OSError:  # a full disk
+            os.close(self.directory)
+            _remove_if_empty(root, worker)
+            raise
+        if not _take(self.lock, attempts):
             self.close()
             raise Refusal(
                 "this session is running already",
@@ -73,6 +84,17 @@ class State:
         """Give the lock back, unless a box still holds it."""
         for descriptor in (self.lock, self.directory):
             os.close(descriptor)
+
+    def claim(self, human: int) -> None:
+        """Note whose session this will be; raises Refusal when another human is making it."""
+        if _maker(self.directory) not in (None, human):
+            raise Refusal("another user's session has this name", hint="use --session NAME", code=5)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        maker = os.open(_MAKER, flags, 0o600, dir_fd=self.directory)
+        try:
+            os.write(maker, str(human).encode())
+        finally:
+            os.close(maker)
 
     def read(self) -> Session | None:
         """Return the session's record; None when there is none, or none was finished."""
@@ -109,30 +131,98 @@ class State:
     def empty(self) -> None:
         """Remove everything of the session's state but its lock, the record last."""
         for name in sorted(os.listdir(self.directory), key=lambda name: name == "record.json"):
-            if name == "lock":
+            if name in ("lock", _MAKER):
                 continue
             status = os.stat(name, dir_fd=self.directory, follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):
-                # By descriptors and following no link; and nothing of the worker's runs any more.
-                import shutil
-
-                shutil.rmtree(name, dir_fd=self.directory)
+                remove_tree(self.directory, name)
             else:
                 os.unlink(name, dir_fd=self.directory)
 
     def erase(self) -> None:
         """Remove the emptied state itself; the lock is held until then, so nobody is let in."""
-        os.unlink("lock", dir_fd=self.directory)
+        for name in (_MAKER, "lock"):
+            try:
+                os.unlink(name, dir_fd=self.directory)
+            except FileNotFoundError:
+                continue
         os.rmdir(self.worker, dir_fd=self._root)
 
 
-def _take(lock: int) -> bool:
+def is_free(root: int, worker: str, human: int) -> bool:
+    """Say whether a session of that human may be made under this name.
+
+    Nobody has it, or the human's own session was never finished, or is being made just now: its
+    lock then decides.
+    """
+    try:
+        directory = os.open(worker, _DIRECTORY, dir_fd=root)
+    except FileNotFoundError:
+        return True
+    try:
+        return not _exists(directory, "record.json") and _maker(directory) in (None, human)
+    finally:
+        os.close(directory)
+
+
+def unfinished(root: int, human: int) -> Iterator[State]:
+    """Yield, locked, the states of that human's sessions whose making was cut short."""
+    for worker in sorted(os.listdir(root)):
+        try:
+            directory = os.open(worker, _DIRECTORY, dir_fd=root)
+        except (NotADirectoryError, FileNotFoundError):
+            continue
+        try:
+            wanted = not _exists(directory, "record.json") and _maker(directory) == human
+        finally:
+            os.close(directory)
+        if not wanted:
+            continue
+        try:
+            state = State(root, worker, attempts=1)
+        except Refusal:
+            continue  # it is being made
+        try:
+            if not _exists(state.directory, "record.json"):
+                yield state
+        finally:
+            state.close()
+
+
+def _maker(directory: int) -> int | None:
+    try:
+        file = os.open(_MAKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    try:
+        said = os.read(file, 20)
+    finally:
+        os.close(file)
+    return int(said) if said.isdigit() else None
+
+
+def _exists(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove_if_empty(root: int, worker: str) -> None:
+    try:
+        os.rmdir(worker, dir_fd=root)
+    except OSError:
+        pass
+
+
+def _take(lock: int, attempts: int) -> bool:
     # A session that has just ended, or `list` looking whether it is locked, holds it for moments.
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(attempts):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if attempt + 1 < _ATTEMPTS:
+            if attempt + 1 < attempts:
                 time.sleep(0.02)
         else:
             return True

@@ -21,7 +21,9 @@ from clsecure.helper.inside.sessiongit import Failed, SessionGit, text
 from clsecure.helper.inside.snapshot import Snapshot, Taken
 
 FORMAT = 1
+MOMENT = 20  # seconds for reading a few small files
 TOLD = 199  # warnings; more are counted
+DAMAGED = ".damaged"
 SCRATCH = "clsecure-export-"
 # Refs that mirror another repository, or belong to an operation under way.
 NOT_OURS = tuple(
@@ -44,10 +46,14 @@ def main() -> int:
         scratch = _scratch(request["git_dir"])
         try:
             git = SessionGit(request["git_dir"], request["work_tree"], scratch)
+            _put_pipes_aside(git)
             _mend_config(git)
             _export(git, request)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+    except RecursionError:
+        sys.stderr.write("export: its directories are nested too deep\n")
+        return 1
     except (Failed, OSError, ValueError, KeyError) as error:
         sys.stderr.write(f"export: {error}\n".encode("ascii", "backslashreplace").decode())
         return 1
@@ -206,12 +212,24 @@ def _seeded(git: SessionGit, name: str) -> list[str]:
     return [line for line in text(content).splitlines() if line]
 
 
+def _put_pipes_aside(git: SessionGit) -> None:
+    """Put named pipes aside, which would keep git waiting for ever."""
+    for parent, _, names in os.walk(git.git_dir):
+        for name in names:
+            path = Path(parent, name)
+            if path.suffix != DAMAGED and not path.is_symlink() and path.is_fifo():
+                path.replace(f"{path}{DAMAGED}")
+                git.warnings.append(f"a pipe in the session's git directory is left out: {name}")
+
+
 def _mend_config(git: SessionGit) -> None:
     """Put a configuration that git cannot read aside: it would stop every call."""
-    if "bad config" not in text(git.call("rev-parse", "--git-dir").stderr):
+    # Not for ever: what it includes may be a pipe.
+    looked = git.call("rev-parse", "--git-dir", seconds=MOMENT)
+    if "bad config" not in text(looked.stderr):
         return
     config = Path(git.git_dir, "config")
-    config.replace(f"{config}.damaged")
+    config.replace(f"{config}{DAMAGED}")
     git.warnings.append("the session's git configuration was damaged and is left out")
 
 

@@ -179,7 +179,8 @@ def _mounts(plan: dict[str, Any]) -> list[str]:
             if "rw" in options:  # a mount is read-only by itself or by its file system
                 options.update({"ro"} if "ro" in after.split(" ")[2].split(",") else ())
             found[at] = (after.split(" ")[0], options)
-            if "ro" not in options and not any(_within(at, place) for place in plan["writable"]):
+            planned = at in plan["writable"] or any(_within(at, own) for own in plan["own"])
+            if "ro" not in options and not planned:
                 faults.append(f"{at} is writable")
             if not options & {"nosuid", "ro"}:
                 faults.append(f"{at} honours set-uid")

@@ -50,6 +50,7 @@ class SessionGit:
             "GIT_DIR": git_dir,
             "GIT_WORK_TREE": work_tree,
             "GIT_INDEX_FILE": f"{scratch}/index",
+            "GIT_CONFIG_GLOBAL": os.devnull,  # the worker's own, in any state: not needed here
             "GIT_LITERAL_PATHSPECS": "1",
             "GIT_NO_LAZY_FETCH": "1",
             "GIT_NO_REPLACE_OBJECTS": "1",
@@ -65,6 +66,7 @@ class SessionGit:
         stdin: bytes | int = b"",
         stdout: int = subprocess.PIPE,
         env: Mapping[str, str] | None = None,
+        seconds: int = TIMEOUT,
     ) -> subprocess.CompletedProcess[bytes]:
         """Run git with the variables of `env` besides; the result may be a failure."""
         settings = [word for each in SETTINGS for word in ("-c", each)]
@@ -78,12 +80,12 @@ class SessionGit:
                 env={**self._environment, **(env or {})},
                 stdout=stdout,
                 stderr=subprocess.PIPE,
-                timeout=TIMEOUT,
+                timeout=seconds,
                 check=False,
                 **source,
             )
         except subprocess.TimeoutExpired:
-            raise Failed(f"git {args[0]} did not end in {TIMEOUT} s") from None
+            raise Failed(f"git {args[0]} did not end in {seconds} s") from None
 
     def git(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
         """Run git and return its output. Raises Failed."""
