@@ -88,22 +88,32 @@ def _sudo(environ: Mapping[str, str]) -> Check:
     if os.getuid() == 0:
         return Check(name, Status.OK, purpose, "you are root")
     try:
-        privileged.sudo_path()
-        helper = privileged.start(environ, may_ask=False)
-        try:
-            helper.ask(List(), Listed)
-        finally:
-            helper.close()
+        _try_helper(environ)
     except UserError as error:
         if "not installed" in error.message:
-            return Check(name, Status.MISSING, purpose, "no sudo", "as root: " + _bare("sudo"))
-        found = f"{error.message}, without a password at least"
-        mend = "clsecure setup (an administrator without your password: --for YOU)"
+            return Check(name, Status.MISSING, purpose, "no sudo", f"as root: {_bare('sudo')}")
+        found = f"{error.message} without a password"
+        mend = "clsecure setup (or by an administrator: clsecure setup --for YOU)"
         return Check(name, Status.WEAK, purpose, found, mend)
     if privileged.has_rule() and privileged.is_installed():
         return Check(name, Status.OK, purpose, f"{privileged.INSTALLED}, by a sudo rule of its own")
     found = "sudo without a password, for more than clsecure's helper"
     return Check(name, Status.OK, purpose, found)
+
+
+def _try_helper(environ: Mapping[str, str]) -> None:
+    said, null = os.dup(2), os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null, 2)  # what sudo has to say is in the check
+    try:
+        helper = privileged.start(environ, may_ask=False)
+        try:
+            helper.ask(List(), Listed)
+        finally:
+            helper.close()
+    finally:
+        os.dup2(said, 2)
+        os.close(said)
+        os.close(null)
 
 
 def _git() -> Check:

@@ -89,6 +89,7 @@ def test_what_is_missing_is_named_with_its_cure(view, tmp_path, spoil, expected)
 def test_a_sudo_that_asks_is_weak_and_setup_mends_it(view):
     row = look(view, code=0)["root"]
     assert row["status"] == "weak"
+    assert view.run(PROGRAM, "doctor").stderr == ""
     assert row["mend"].startswith("clsecure setup")
 
 
