@@ -196,7 +196,7 @@ def discover(cwd: Path) -> Repository:
     argv = ("git", *SAFE, "rev-parse", "--path-format=absolute", *asked.split())
     try:
         answer = run(*argv, env=clean_environment(), cwd=cwd, check=False)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:
         raise _missing(cwd) from error
     parts = answer.text.split(f"{_MARK}\n")
     bare, *paths = [part.removesuffix("\n") for part in parts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -31,13 +32,17 @@ class Helper:
 
     def __init__(self, argv: tuple[str, ...], environ: Mapping[str, str]) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Ctrl-C is for us to hear: the helper ignores it from its first instruction on.
+        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             self._pid = os.posix_spawn(
                 argv[0], argv, environ, file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)]
             )
         finally:
+            signal.signal(signal.SIGINT, heard)
             theirs.close()
         self._argv = argv
+        self._has_answered = False
 
     def ask(
         self, request: Record, expected: type[AnyRecord], descriptors: tuple[int, ...] = ()
@@ -66,6 +71,7 @@ class Helper:
             received = None
         if received is None:
             raise self._gone()
+        self._has_answered = True
         answer, descriptors = received
         if isinstance(answer, Failed):
             raise UserError(answer.message, hint=answer.hint, code=ExitCode(answer.code))
@@ -82,7 +88,7 @@ class Helper:
         self.channel.close()
         pid, self._pid = self._pid, 0
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else 1
-        if code == 1 and "sudo" in self._argv[0]:
+        if code == 1 and "sudo" in self._argv[0] and not self._has_answered:
             return UserError("sudo did not allow it", hint=SUDO_HINT, code=ExitCode.MISSING)
         return UserError("the root helper has ended", hint="`clsecure list` shows what was kept")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from clsecure import agent, describe, hooks, session
 from clsecure.choices import Start
 from clsecure.errors import ExitCode, UserError
+from clsecure.git import Git
+from clsecure.helper.protocol import Session
 from clsecure.invocation import Invocation
 from clsecure.plan import Plan
 from clsecure.privileged import Helper
@@ -49,6 +51,7 @@ def start_or_resume(opening: session.Opening, invocation: Invocation) -> session
         return opening
     wish = plan.config.start
     if wish is Start.ASK:
+        _refuse_stranger(plan, opening.found)
         wish = Start.RESUME
         if output.can_ask:
             wish = _ask(opening, invocation)
@@ -66,6 +69,16 @@ def start_or_resume(opening: session.Opening, invocation: Invocation) -> session
         session.remove(opening, opening.found.worker)
     ending.forget_refs(plan.facts.repository, opening.found.worker, keep=False)
     return session.without_found(opening)
+
+
+def _refuse_stranger(plan: Plan, found: Session) -> None:
+    # Another repository at the same path: it would lend its objects to a session that has others.
+    if not Git(plan.facts.repository).has(found.base):
+        raise UserError(
+            f"the kept session began at {found.base[:12]}, which this repository does not have",
+            hint="--fresh starts anew, --resume goes on with it, `clsecure import` brings it home",
+            code=ExitCode.REFUSED,
+        )
 
 
 def _ask(opening: session.Opening, invocation: Invocation) -> Start:
