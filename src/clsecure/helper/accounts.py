@@ -85,7 +85,7 @@ def find(name: str) -> pwd.struct_passwd | None:
 
 
 def is_foreign(name: str) -> bool:
-    """Say whether there is a user of that name which is not one of ours: another tool's, perhaps."""
+    """Say whether a user of that name is not one of ours: another tool's, perhaps."""
     account = find(name)
     return account is not None and not FIRST_ID <= account.pw_uid <= LAST_ID
 

@@ -12,6 +12,7 @@ import struct
 
 from . import engines
 from . import syscalls as sc
+from .inside import gate
 from .layout import INSIDE, Mount, outermost, writable_places
 from .protocol import Exec, Open
 from .records import Record
@@ -63,11 +64,13 @@ class Launch:
         os.chmod(address, 0o666)  # noqa: S103 - the worker connects to it, and nobody else is here
         self._listener.listen(1)
         engine = box.request.engine if command.confined else "none"
-        self._write(_document(box, command, engine, address))
+        document = _document(box, command, engine, address)
+        if engine != "none":
+            self._write(document)
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                self._become(engine, standard)
+                self._become(engine, standard, document)
             except OSError as error:
                 os.write(2, f"clsecure: the command cannot be started: {error}\n".encode())
             finally:
@@ -126,7 +129,7 @@ class Launch:
             marshal.dump(document, stream)
             os.fchown(file, self._box.uid, self._box.gid)
 
-    def _become(self, engine: str, standard: tuple[int, ...]) -> None:
+    def _become(self, engine: str, standard: tuple[int, ...], document: dict[str, object]) -> None:
         os.setsid()
         if self.terminal:
             slave = os.open(self.terminal.path, os.O_RDWR)  # becomes the controlling terminal
@@ -137,15 +140,16 @@ class Launch:
         for number in range(1, signal.NSIG):
             if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
                 signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.umask(0o022)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
         sc.new_session_keyring()
         box = self._box
-        gate = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", self._file)
+        program = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", self._file)
         start = engines.start(
-            engine, gate, uid=box.uid, gid=box.gid, writable=_bindable(box.mounts)
+            engine, program, uid=box.uid, gid=box.gid, writable=_bindable(box.mounts)
         )
         sc.set_seccomp(base_program())
         if not start.as_root:
@@ -154,6 +158,10 @@ class Launch:
             os.setgroups([])
             os.setresgid(box.gid, box.gid, box.gid)
             os.setresuid(box.uid, box.uid, box.uid)
+        if engine == "none":
+            # No new interpreter: 10 ms. Having changed its user id, this process cannot be traced
+            # by the worker (prctl(2), PR_SET_DUMPABLE), and none of init's descriptors is left.
+            os._exit(gate.serve(document))
         os.execve(start.argv[0], list(start.argv), _environment(box))
 
 

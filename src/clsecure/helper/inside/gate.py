@@ -1,7 +1,8 @@
 """The command's parent: reads from inside whether the box is as planned, then runs the command.
 
-Runs as the worker, within the engine. argv: the launch file. Any difference between plan and what
-it finds is reported and the command is not run. The command's end is reported too: firejail would
+Runs as the worker, within the engine, as a program of its own (argv: the launch file); where there
+is no engine, in a fork of init that has become the worker. Any difference between plan and what it
+finds is reported and the command is not run. The command's end is reported too: firejail would
 wait for the last process that it left behind. Stands alone: standard library only.
 """
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2
 _KEYCTL = 250 if os.uname().machine == "x86_64" else 219
 _AF_VSOCK = 40
+_REFUSED = 125
 _LEFT_TO_THE_COMMAND = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -42,10 +44,14 @@ class _Filters(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
 
 
-def main() -> None:
-    """Check, report, run, report."""
+def main() -> int:
+    """Serve the launch file."""
     with open(sys.argv[1], "rb") as file:
-        launch = marshal.load(file)  # noqa: S302 - root's init wrote it, and the worker cannot
+        return serve(marshal.load(file))  # noqa: S302 - root's init wrote it; the worker cannot
+
+
+def serve(launch: dict[str, Any]) -> int:
+    """Check, report, run, report; returns an exit code of its own."""
     plan = launch["plan"]
     _lock_down(launch["filter"])
     faults = [
@@ -60,10 +66,11 @@ def main() -> None:
     report.send("\n".join([f"{len(faults)}", *faults]).encode("utf-8", "replace")[:60000])
     report.recv(1)  # init has taken note, and has unlinked the launch file
     if faults:
-        sys.exit(125)
+        return _REFUSED
     code = _run(launch, report)
     report.send(str(code).encode())
     report.recv(1)  # init ends every process from here
+    return 0
 
 
 def _run(launch: dict[str, Any], report: socket.socket) -> int:
@@ -83,7 +90,7 @@ def _run(launch: dict[str, Any], report: socket.socket) -> int:
             return code if code >= 0 else 128 - code
         wanted = report.recv(16)
         if not wanted:
-            sys.exit(125)
+            os._exit(_REFUSED)  # init is gone, and with it the box
         _pass_on(child, int(wanted), alone=launch["terminal"])
 
 
@@ -227,4 +234,4 @@ def _processes(plan: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
