@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import time
 
 from .launch import Box, Launch
+from .lean import socket
 from .protocol import REQUESTS, Checked, Exec, Exited, Failed, Signal, Started, receive, send
 
 _SIGNALS = {"INT": 2, "QUIT": 3, "TERM": 15, "HUP": 1, "CONT": 18}

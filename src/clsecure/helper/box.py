@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import select
-import signal
-import socket
 
 from . import files, init
 from . import syscalls as sc
 from .cgroup import Cgroup
 from .launch import Box as BoxPlan
 from .layout import Host, Mount
+from .lean import signal, socket
 from .mounts import Builder
 from .places import Owner
 from .protocol import INIT_ANSWERS, Open, Refusal, Session, receive, send

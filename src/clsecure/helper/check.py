@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import stat
 
 from . import syscalls as sc
@@ -14,11 +13,12 @@ from .layout import check_places
 from .places import Owner
 from .protocol import Exec, Listener, Open, Refusal, Session
 
-_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", re.ASCII)
-_WORKER = re.compile(re.escape(PREFIX) + r"[a-z0-9-]{1,18}", re.ASCII)
-_LOOPBACK = re.compile(r"127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1", re.ASCII)
-_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
+# Sets of characters instead of regular expressions, whose module is slow to import.
+_DIGITS, _LOWER = "0123456789", "abcdefghijklmnopqrstuvwxyz"
+_ALPHANUMERIC = _DIGITS + _LOWER + _LOWER.upper()
+_MAX_SESSION, _MAX_HOST, _MAX_WORKER = 64, 253, 32
+_NAME = _DIGITS + _LOWER + "-"
+_HASHES = (40, 64)  # hexadecimal digits of git's object ids: SHA-1, SHA-256
 _CHOICES = {
     "action": ("create", "resume"),
     "mode": ("user", "namespace"),
@@ -53,7 +53,7 @@ def check_open(request: Open, human: Owner) -> None:
     for worker in request.workers:
         check_worker(worker)
     check_places(request)
-    if not _OBJECT_ID.fullmatch(request.base):
+    if len(request.base) not in _HASHES or not _consists(request.base, _DIGITS + "abcdef"):
         raise Refusal("the base is not an object id", code=2)
     if not all(part not in ("", ".", "..") for part in request.probe.split("/")):
         raise Refusal("the probe is not a plain relative path", code=2)
@@ -103,15 +103,39 @@ def _check_listeners(request: Open) -> None:
 
 
 def _check_listener(listener: Listener) -> None:
-    if not _LOOPBACK.fullmatch(listener.address) or not 0 < listener.port <= _MAX_PORT:
+    if not _is_loopback(listener.address) or not 0 < listener.port <= _MAX_PORT:
         raise Refusal("a listener must be on a loopback address", code=2)
-    if listener.host and not _HOST.fullmatch(listener.host):
+    if listener.host and not _is_host(listener.host):
         raise Refusal("a listener's host is not a host name", code=2)
+
+
+def _consists(text: str, characters: str) -> bool:
+    return all(character in characters for character in text)
+
+
+def _is_session(name: str) -> bool:
+    fits = len(name) <= _MAX_SESSION and name[0] in _ALPHANUMERIC
+    return fits and _consists(name, _ALPHANUMERIC + "._-")
+
+
+def _is_host(name: str) -> bool:
+    fits = len(name) <= _MAX_HOST and name[0] in _ALPHANUMERIC and name[-1] in _ALPHANUMERIC
+    return fits and _consists(name, _ALPHANUMERIC + ".-")
+
+
+def _is_loopback(address: str) -> bool:
+    parts = address.split(".")
+    fits = len(parts) == 4 and parts[0] == "127"  # noqa: PLR2004 - bytes of an IPv4 address
+    return address == "::1" or (fits and all(_is_byte(part) for part in parts))
+
+
+def _is_byte(text: str) -> bool:
+    return 0 < len(text) <= 3 and _consists(text, _DIGITS) and int(text) < 256  # noqa: PLR2004
 
 
 def check_session(session: str) -> None:
     """Refuse a session name that is no plain word; the empty one is the default session."""
-    if session and not _SESSION.fullmatch(session):
+    if session and not _is_session(session):
         raise Refusal(
             "a session name is made of letters, digits, '.', '_' and '-', 64 at most", code=2
         )
@@ -131,7 +155,8 @@ def check_exec(request: Exec, descriptors: list[int]) -> None:
 
 def check_worker(worker: str) -> None:
     """Refuse a name that is no worker's."""
-    if not _WORKER.fullmatch(worker):
+    rest = worker.removeprefix(PREFIX)
+    if rest in ("", worker) or len(worker) > _MAX_WORKER or not _consists(rest, _NAME):
         raise Refusal("not a worker's name", code=2)
 
 

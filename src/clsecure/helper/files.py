@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
 
+from .lean import socket
 from .protocol import Open
 
 TYPE_CHECKING = False

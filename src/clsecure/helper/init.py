@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import signal
-import socket
 import struct
 
 from . import syscalls as sc
 from .attended import Attended
 from .launch import Box
 from .layout import INSIDE, Host
+from .lean import signal, socket
 from .mounts import Builder, Unsupported
 from .protocol import (
     REQUESTS,
@@ -100,9 +99,12 @@ def _look_like_a_kernel() -> None:
 
 
 def _raise_loopback() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+    any_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
         request = struct.pack("16sh14x", b"lo", _IFF_UP_RUNNING)
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, request)
+    finally:
+        any_socket.close()
 
 
 def _listen(listener: Listener) -> socket.socket:

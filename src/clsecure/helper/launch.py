@@ -6,14 +6,13 @@ import fcntl
 import marshal
 import os
 import resource
-import signal
-import socket
 import struct
 
 from . import engines
 from . import syscalls as sc
 from .inside import gate
 from .layout import INSIDE, Mount, outermost, writable_places
+from .lean import accept, signal, socket
 from .protocol import Exec, Open
 from .records import Record
 from .seccomp import base_program, inner_program
@@ -79,7 +78,7 @@ class Launch:
     def connect(self) -> None:
         """Let the gate report; raises OSError."""
         if self._listener is not None:
-            self.gate, _ = self._listener.accept()
+            self.gate = accept(self._listener)
             self.gate.settimeout(5)
 
     def read(self) -> list[str]:

@@ -6,12 +6,11 @@ import errno
 import os
 import resource
 import select
-import signal
-import socket
 import sys
 
 from . import check
 from .box import Box
+from .lean import signal, socket
 from .protocol import (
     REQUESTS,
     Exec,

@@ -6,11 +6,14 @@ fit into a datagram travels in a memory file, the first of the descriptors.
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 
+from . import lean
 from .records import BadField, Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
 
 # The message of a Failed that means "build it another way", not "you may not".
 UNSUPPORTED = "this tree cannot be shown copy-on-write"
@@ -229,13 +232,13 @@ ANSWERS: dict[str, type[Record]] = {
 
 def send(channel: socket.socket, message: Record, descriptors: tuple[int, ...] = ()) -> None:
     """Send one message; raises OSError when the other side is gone."""
-    body = json.dumps({"verb": type(message).__name__, **message.to_json()}).encode("ascii")
+    body = lean.encode({"verb": type(message).__name__, **message.to_json()})
     if len(body) <= _INLINE:
-        socket.send_fds(channel, [b"=" + body], list(descriptors))
+        lean.send_message(channel, b"=" + body, descriptors)
         return
     memory = memory_file(body)
     try:
-        socket.send_fds(channel, [b"@"], [memory, *descriptors])
+        lean.send_message(channel, b"@", (memory, *descriptors))
     finally:
         os.close(memory)
 
@@ -244,13 +247,11 @@ def receive(
     channel: socket.socket, kinds: dict[str, type[Record]]
 ) -> tuple[Record, list[int]] | None:
     """Receive one message and its descriptors; None at the end. Raises BadField, OSError."""
-    header, descriptors, flags, _ = socket.recv_fds(
-        channel, _INLINE + 1, _MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-    )
+    header, descriptors, is_cut = lean.receive_message(channel, _INLINE + 1, _MAX_DESCRIPTORS)
     if not header and not descriptors:
         return None
     try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        if is_cut:
             raise BadField("message too long")
         if header[:1] == b"@" and descriptors:
             body = read_whole(descriptors[0], _MAX_BODY)
@@ -265,7 +266,7 @@ def receive(
 
 
 def _decode(body: bytes, kinds: dict[str, type[Record]]) -> Record:
-    document = json.loads(body)
+    document = lean.decode(body)
     verb = document.pop("verb", None) if isinstance(document, dict) else None
     if not isinstance(verb, str) or verb not in kinds:
         raise BadField("unknown verb")

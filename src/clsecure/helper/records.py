@@ -72,12 +72,12 @@ class Record:
         return type(self)(**{**self.__dict__, **values})
 
     def to_json(self) -> dict[str, Any]:
-        """Return a plain object for json.dumps."""
+        """Return a plain object of JSON's kinds."""
         return {name: _plain(self.__dict__[name]) for name, _ in self._fields}
 
     @classmethod
     def from_json(cls, document: object) -> Self:
-        """Read a record from what json.loads returned; raises BadField."""
+        """Read a record from what was read as JSON; raises BadField."""
         if not isinstance(document, dict):
             raise BadField(f"{cls.__name__}: not an object")
         known = dict(cls._fields)

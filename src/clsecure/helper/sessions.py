@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 
 from . import accounts, check, layout
 from . import syscalls as sc
 from .box import Box
+from .lean import socket
 from .places import Owner
 from .protocol import (
     Changed,

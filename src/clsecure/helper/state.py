@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import stat
 import time
 
+from .lean import decode, encode
 from .protocol import Refusal, Session
 from .records import BadField
 from .removal import remove_tree
@@ -102,7 +102,7 @@ class State:
 
     def write(self, session: Session) -> None:
         """Replace the record in one step; raises OSError (a full disk)."""
-        body = json.dumps(session.to_json()).encode()
+        body = encode(session.to_json())
         new = os.open(
             "record.new",
             os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW,
@@ -238,7 +238,7 @@ def read_record(directory: int) -> Session | None:
     except FileNotFoundError:
         return None
     try:
-        return Session.from_json(json.loads(os.read(record, _MAX_RECORD)))
+        return Session.from_json(decode(os.read(record, _MAX_RECORD)))
     except (BadField, ValueError) as error:
         raise Refusal(
             f"the session's record cannot be read: {error}",
