@@ -140,11 +140,11 @@ _ALL = (
     Command(
         "setup",
         "install the helper, so that sudo asks no password",
-        "Installs the helper for root in /usr/lib/clsecure, and a sudo rule that lets you start\n"
-        "exactly that program, without arguments and without a password.",
+        "Installs the helper for root in /usr/lib/clsecure, and a sudo rule that lets you\n"
+        "start exactly that program, without arguments and without a password.",
         (
             ("clsecure setup", "once, and again after an upgrade"),
-            ("clsecure setup --for alice", "as an administrator, for a user who has no sudo right"),
+            ("clsecure setup --for alice", "for a user who has no sudo right"),
             ("clsecure setup --remove", "undo it"),
         ),
     ),

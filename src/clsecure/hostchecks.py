@@ -69,7 +69,7 @@ def look(environ: Mapping[str, str]) -> tuple[Check, ...]:
 
 
 def _python() -> Check:
-    name, purpose = "python", "the helper, which is root, runs on it"
+    name, purpose = "python", "the root helper runs on it"
     version = _version(privileged.PYTHON)
     found = f"{privileged.PYTHON} {_dotted(version)}"
     if version < _OLDEST_PYTHON:
@@ -84,7 +84,7 @@ def _python() -> Check:
 
 
 def _sudo(environ: Mapping[str, str]) -> Check:
-    name, purpose = "root", "one root helper a session makes worker and box"
+    name, purpose = "root", "the root helper makes the box"
     if os.getuid() == 0:
         return Check(name, Status.OK, purpose, "you are root")
     try:
@@ -140,7 +140,7 @@ _KERNEL = "upgrade the distribution's kernel"
 
 
 def _user_namespaces() -> Check:
-    name, purpose = "user namespaces", "root uses one to swap your id and the worker's"
+    name, purpose = "user namespaces", "to swap your id and the worker's"
     most = _first_line("/proc/sys/user/max_user_namespaces")
     if not os.path.exists("/proc/self/ns/user") or most == "0":
         mend = _as_root("sysctl user.max_user_namespaces=10000")
@@ -188,7 +188,7 @@ def _accounts() -> Check:
 
 
 def _room() -> Check:
-    status, purpose = os.statvfs(_STATE), "what sessions write lies in /var/lib/clsecure"
+    status, purpose = os.statvfs(_STATE), "sessions are kept in /var/lib/clsecure"
     free, kind = status.f_bavail * status.f_frsize, facts.filesystem_of(Path(_STATE))
     found = f"{free / (1 << 30):.1f} GiB free, {kind}"
     mend = f"make room in {_STATE}"
@@ -201,7 +201,7 @@ def _room() -> Check:
 
 
 def _tools() -> Check:
-    purpose = "find and grep look for secrets, tar copies where an overlay cannot be"
+    purpose = "secrets are found; copies, where no overlay can be"
     missing = [name for name in ("find", "grep", "tar") if not _find(name)]
     if missing:
         found = f"no {', '.join(missing)}"
@@ -231,13 +231,13 @@ def _terminal(environ: Mapping[str, str]) -> Check:
 
 
 def _version(program: str) -> tuple[int, ...]:
-    """Return major and minor of what `--version` prints; empty where it does not run."""
+    """Return the numbers of what `--version` prints; empty where it does not run."""
     try:
         said = process.run(program, "--version", env={"PATH": _PATH, "LC_ALL": "C"}, check=False)
     except OSError:
         return ()
-    found = re.search(r"(\d+)\.(\d+)", said.text)
-    return (int(found[1]), int(found[2])) if found else ()
+    found = re.search(r"\d+(\.\d+)+", said.text)
+    return tuple(map(int, found[0].split("."))) if found else ()
 
 
 def _dotted(version: tuple[int, ...]) -> str:

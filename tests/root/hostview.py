@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pexpect
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -40,6 +42,12 @@ class View:
     def run(self, *words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a program as the human."""
         return self._run(self.human.argv(words), **options)
+
+    def terminal(self, *words: str | Path) -> pexpect.spawn[str]:
+        """Start a program as the human, on a terminal of its own."""
+        place = f"--wd={self.human.home}"
+        first, *rest = [*self._enter[:-1], place, "--", *self.human.argv(words)]
+        return pexpect.spawn(first, rest, dimensions=(24, 80), timeout=30, encoding="utf-8")
 
     def _run(
         self,

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+import pexpect
 import pytest
 from hostview import host_view
 
@@ -50,7 +51,7 @@ def test_everything_is_roots_and_readable(installed):
     rules = listing(installed, "/etc/sudoers.d")[1:]
     uid = installed.human.account.pw_uid
     assert f"{privileged.INSTALLED}/users/{uid}" in paths
-    assert rules == [["440", "0:0", "f", f"/etc/sudoers.d/clsecure-{uid}"]]
+    assert rules == [["440", "0:0", "f", f"/etc/sudoers.d/zz-clsecure-{uid}"]]
 
 
 def test_a_human_without_any_other_right_runs_a_session(installed):
@@ -64,6 +65,33 @@ def test_a_human_without_any_other_right_runs_a_session(installed):
     assert human.run("git", "log", "-1", "--format=%s", "work", cwd=project).stdout == (
         "agent commit\n"
     )
+
+
+def test_a_human_sets_up_with_their_password_and_is_not_asked_again(view):
+    name = view.human.name
+    view.root("sh", "-c", f"echo {name}:secret | chpasswd")
+    rule = f"/etc/sudoers.d/{name}"
+    view.root("sh", "-c", f"echo '{name} ALL=(root) ALL' > {rule}; chmod 440 {rule}")
+    screen = view.terminal(PROGRAM, "setup")
+    screen.expect("password for")
+    screen.sendline("wrong")
+    screen.expect("password for")
+    screen.sendline("secret")
+    screen.expect("installed: /usr/lib/clsecure")
+    screen.expect("tried")
+    screen.expect(pexpect.EOF)
+    screen.wait()
+    assert screen.exitstatus == 0
+    assert "no sessions" in view.run(PROGRAM, "list").stderr
+
+
+def test_a_rule_that_does_not_count_is_an_error(view):
+    name = view.human.name
+    rule = "/etc/sudoers.d/zzz"
+    view.root("sh", "-c", f"echo '{name} ALL=(root) ALL' > {rule}; chmod 440 {rule}")
+    refused = view.root(PROGRAM, "setup", "--for", name, code=4)
+    assert "sudo does not let" in refused.stderr
+    assert [row[3] for row in listing(view, "/etc/sudoers.d")[1:]] == [rule]
 
 
 def test_without_setup_there_is_no_session_and_the_next_step_is_named(view):
@@ -147,7 +175,10 @@ def test_remove_leaves_what_another_user_has(view):
     said = view.root(PROGRAM, "setup", "--remove", "--for", view.human.name).stdout
     assert "kept: /usr/lib/clsecure" in said
     view.run("sudo", "-n", HELPER, code=1)
-    assert [row[3] for row in listing(view, "/etc/sudoers.d")[1:]] == ["/etc/sudoers.d/clsecure-1"]
+    rules = [row[3] for row in listing(view, "/etc/sudoers.d")[1:]]
+    assert rules == ["/etc/sudoers.d/zz-clsecure-1"]
+    users = [row[3] for row in listing(view, privileged.INSTALLED / "users")[1:]]
+    assert users == [f"{privileged.INSTALLED}/users/1"]
     said = view.root(PROGRAM, "setup", "--remove").stdout
     assert said == "removed: the sudo rule\nremoved: /usr/lib/clsecure\n"
 

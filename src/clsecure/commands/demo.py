@@ -24,8 +24,8 @@ _BRANCH = "claude/basket-demo"
 def run(invocation: Invocation) -> int:
     """Tell the whole story; OK only if every attempt was stopped and the work came home."""
     output = invocation.output
-    output.say("A temporary project, with bait around it: a private key, a .env file, a server on")
-    output.say("127.0.0.1, unix sockets, a process with a secret. Nothing of yours is touched.")
+    output.say("A temporary project, with bait around it: a private key, a .env file, a server,")
+    output.say("unix sockets, a process with a secret. Nothing of yours is touched.")
     with bait.lay(invocation.environ) as laid:
         made = _plan(invocation, laid)
         with _session(made, laid, output) as opened:

@@ -151,7 +151,7 @@ def write_hook() -> Result:
     with open(path, "w", encoding="utf-8") as file:
         file.write("#!/bin/sh\necho this must never run\n")
     os.chmod(path, 0o755)  # noqa: S103 - a hook is a program
-    return CONTAINED, "written into the session's own git directory"
+    return CONTAINED, "into the session's own git directory"
 
 
 def call_out() -> Result:
@@ -221,7 +221,7 @@ def read_processes() -> Result:
             return GOT_THROUGH, f"the environment of process {pid}"
     if foreign:
         return STOPPED, f"{len(foreign)} foreign processes are in sight, but not readable"
-    return STOPPED, "no process but the session's own is there"
+    return STOPPED, "no foreign process is there"
 
 
 def read_of(pid: str, name: str) -> bytes:
@@ -250,12 +250,12 @@ def become_root() -> Result:
     else:
         return GOT_THROUGH, "setuid(0)"
     try:
-        code, text = program("/usr/bin/sudo", "-n", "true", seconds=SECONDS)
+        code, _ = program("/usr/bin/sudo", "-n", "true", seconds=SECONDS)
     except OSError:  # there is none, or it does not answer
         return STOPPED, reason
     if code == 0:
         return GOT_THROUGH, "sudo asks for nothing"
-    return STOPPED, f"setuid: {reason}; sudo -n: {text.splitlines()[-1][:60]}"
+    return STOPPED, f"{reason}; sudo ends with code {code}"
 
 
 def change_system() -> Result:
@@ -293,9 +293,9 @@ ATTEMPTS = [
     ("secrets", "read the project's .env", read_dotenv),
     ("hook", "plant a git hook", write_hook),
     ("network", "call 198.51.100.1:443", call_out),
-    ("loopback", "call a server on the human's 127.0.0.1", call_loopback),
+    ("loopback", "call the host's loopback", call_loopback),
     ("names", "look up example.com", look_up),
-    ("sockets", "open the human's unix sockets", open_sockets),
+    ("sockets", "open the human's sockets", open_sockets),
     ("processes", "read secrets of the human's processes", read_processes),
     ("root", "become root", become_root),
     ("system", "write into /usr/bin", change_system),

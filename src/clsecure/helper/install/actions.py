@@ -58,7 +58,7 @@ def install(uid: int) -> list[str]:
             rule.install(uid)
             tree.mark(uid, has_rule=True)
             name = rule.account(uid).pw_name
-            lines.append(f"sudo rule: {name} may start {tree.PROGRAM}, and nothing else")
+            lines.append(f"sudo rule: {name} may start {tree.PROGRAM}, and nothing else; tried")
         else:
             lines.append("no sudo rule: root needs none, and no user was named")
     return lines

@@ -12,9 +12,14 @@ from ..accounts import PREFIX
 from ..protocol import Refusal
 from . import tree
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 DIRECTORY = "/etc/sudoers.d"
-# sudo leaves files with a dot in their name alone, and ours has none: sudoers(5), "@includedir".
-_NAME = re.compile(r"clsecure-[0-9]+", re.ASCII)
+# The last rule counts, and files are read in the order of their names: one that asks for a password
+# is most likely in an earlier file. Names with a dot are not read. sudoers(5), "@includedir".
+_NAME = re.compile(r"zz-clsecure-([0-9]+)", re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
@@ -45,7 +50,7 @@ def install(uid: int) -> None:
     """Put the rule in place once sudo's own checker accepts it; raises Refusal and OSError."""
     user = account(uid)
     directory = tree.open_directory(DIRECTORY)
-    name, new = f"clsecure-{uid}", f".clsecure-{uid}.new"
+    name, new = f"zz-clsecure-{uid}", f".clsecure-{uid}.new"
     try:
         _unlink(new, directory)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -56,11 +61,11 @@ def install(uid: int) -> None:
             os.fsync(file.fileno())
         _check(f"{DIRECTORY}/{new}")
         os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
-        if not _is_granted(user.pw_name):
+        if not _is_granted(user):
             _unlink(name, directory)
             raise Refusal(
-                "sudo does not grant the new rule",
-                hint=f"does /etc/sudoers hold the line `@includedir {DIRECTORY}`?",
+                f"sudo does not let {user.pw_name} start the helper by the new rule",
+                hint=f"is `@includedir {DIRECTORY}` the last line of /etc/sudoers?",
                 code=4,
             )
     finally:
@@ -70,7 +75,7 @@ def install(uid: int) -> None:
 
 def remove(uid: int) -> bool:
     """Remove one user's rule, or with 0 every one of them; False when there was none."""
-    found = [name for name in _names() if uid in (0, int(name.partition("-")[2]))]
+    found = [name for name in _names() if uid in (0, int(name.rpartition("-")[2]))]
     for name in found:
         os.unlink(f"{DIRECTORY}/{name}")
     return bool(found)
@@ -78,7 +83,7 @@ def remove(uid: int) -> bool:
 
 def users() -> list[int]:
     """Return the user ids that have a rule."""
-    return [int(name.partition("-")[2]) for name in _names()]
+    return [int(name.rpartition("-")[2]) for name in _names()]
 
 
 def _names() -> list[str]:
@@ -98,9 +103,20 @@ def _check(path: str) -> None:
         raise Refusal(f"visudo refuses the rule: {ended.stderr.strip()}", code=1)
 
 
-def _is_granted(name: str) -> bool:
+def _is_granted(user: pwd.struct_passwd) -> bool:
+    """Start the helper as that user, who is not asked: it says that it does not sit on a socket."""
     sudo = _find("sudo")
-    return bool(sudo) and _run(sudo, "-n", "-l", "-U", name, tree.PROGRAM).returncode == 0
+    if not sudo:
+        return False
+    groups = os.getgrouplist(user.pw_name, user.pw_gid)
+    ended = _run(
+        *(sudo, "-k", "-n", "--", tree.PROGRAM),
+        user=user.pw_uid,
+        group=user.pw_gid,
+        extra_groups=groups,
+        cwd="/",
+    )
+    return "on a socket" in ended.stderr
 
 
 def _find(program: str) -> str:
@@ -108,7 +124,7 @@ def _find(program: str) -> str:
     return next((path for path in paths if os.access(path, os.X_OK)), "")
 
 
-def _run(*argv: str) -> subprocess.CompletedProcess[str]:
+def _run(*argv: str, **identity: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         argv,
         env=_ENVIRONMENT,
@@ -117,6 +133,7 @@ def _run(*argv: str) -> subprocess.CompletedProcess[str]:
         text=True,
         errors="replace",
         check=False,
+        **identity,
     )
 
 
