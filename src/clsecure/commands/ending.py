@@ -179,7 +179,8 @@ def show_summary(work: Work, session: OpenSession, output: Output) -> None:
         parts.append(f"uncommitted work in {_count(work.snapshot.files, 'file')}")
     output.say(", ".join(parts), style=Style.BOLD)
     for change in work.changes[:_SHOWN]:
-        output.say(f"  {change.status} {change.path}")
+        former = f"{change.old_path} → " if change.status in "RC" else ""
+        output.say(f"  {change.status} {former}{change.path}")
     _more(len(work.changes), "changed file", output)
     if session.hidden:
         output.say(f"hidden from the agent: {_list(session.hidden)}")
