@@ -13,6 +13,7 @@ from e2e.screen import CTRL_C, open_terminal, program
 @pytest.fixture
 def asked(human):
     """sudo asks this human for the password "secret"."""
+    human.agent("echo it runs; echo x > made")
     rule = Path(f"/etc/sudoers.d/{human.name}")
     before = rule.read_text()
     subprocess.run(["chpasswd"], input=f"{human.name}:secret", text=True, check=True)
@@ -23,7 +24,6 @@ def asked(human):
 
 def test_the_password_is_asked_once(asked):
     top = asked.repository("asked")
-    asked.agent("echo it runs; echo x > made")
     screen = open_terminal(asked, *program("--mode", "user"), cwd=top)
     screen.answer("password for", "secret")
     screen.wait("it runs")
