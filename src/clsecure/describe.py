@@ -50,6 +50,12 @@ def workspace_words(plan: Plan) -> str:
     return f"cloned project ({plan.workspace_reason})"
 
 
+def kept(opened: OpenSession) -> str:
+    """Say what can be done with a session that is kept."""
+    name = f" -s {opened.plan.session}" if opened.plan.session else ""
+    return f"kept: `clsecure{name}` resumes, `clsecure import{name}` brings it home"
+
+
 def holds(session: Session) -> str:
     """Return what a kept session holds, as far as it is known."""
     if session.commits < 0:
