@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from clsecure import agent
 from clsecure.choices import Network, WorkspaceKind
 from clsecure.errors import ExitCode
@@ -46,6 +48,12 @@ def workspace_words(plan: Plan) -> str:
     if plan.workspace is WorkspaceKind.OVERLAY:
         return "copy-on-write view"
     return f"cloned project ({plan.workspace_reason})"
+
+
+def kept(opened: OpenSession) -> str:
+    """Say what can be done with a session that is kept."""
+    name = f" -s {opened.plan.session}" if opened.plan.session else ""
+    return f"kept: `clsecure{name}` resumes, `clsecure import{name}` brings it home"
 
 
 def holds(session: Session) -> str:
@@ -97,10 +105,10 @@ def dry_run(plan: Plan, invocation: Invocation, command: tuple[str, ...] = ()) -
         output.say(f"  {mount.at}: {mount.kind}{source}, {access}")
     gate = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", f"{INSIDE}/launch")
     start = engines.start(plan.engine, gate, uid=_ANY_UID, gid=_ANY_UID, writable=())
-    output.say(f"started as {'root' if start.as_root else plan.worker}: {' '.join(start.argv)}")
+    output.say(f"started as {'root' if start.as_root else plan.worker}: {shlex.join(start.argv)}")
     if plan.agent:
         command = agent.argv(plan.agent, invocation.arguments, resumes=False)
-    output.say(f"command: {' '.join(command)}")
+    output.say(f"command: {shlex.join(command)}")
     output.note("a dry run: nothing was changed")
     return ExitCode.OK
 

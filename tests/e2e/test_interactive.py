@@ -76,7 +76,7 @@ def test_a_whole_day(human, kind, play):
     assert screen.end() == 0
     log = human.run("git", "log", "-1", "--format=%s", "from/menu", cwd=top).stdout
     assert log == "my message\n"
-    assert str(top) not in human.clsecure("list").stdout
+    assert f"~/{top.name}" not in human.clsecure("list").stdout
 
 
 def test_suspend_and_go_on(human, play):
@@ -135,4 +135,15 @@ def test_sessions_of_other_names_are_other_worlds(human, play):
         human.clsecure("import", "-s", name, "--branch", f"from-{name}", "--yes", cwd=top)
         assert human.run("git", "show", f"from-{name}:mine", cwd=top).stdout == f"{name}\n"
     human.clsecure("discard", "-s", "one", "--yes", cwd=top)
-    assert human.clsecure("list").stdout.count(str(top)) == 2
+    assert human.clsecure("list").stdout.count(f"~/{top.name} ") == 2
+
+
+def test_a_shell_in_the_box(human):
+    top = human.repository("shell")
+    human.agent("echo x > made")
+    human.clsecure("-s", "b", cwd=top)
+    screen = open_terminal(human, *program("shell", "-s", "b"), cwd=top)
+    screen.wait("namespace mode (firejail) · as claude-worker-shell-", "resumed", ":~/shell$")
+    screen.enter("cat made; stty size; exit 3")
+    screen.wait("30 100", "kept: `clsecure -s b` resumes")
+    assert screen.end() == 3

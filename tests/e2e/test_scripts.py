@@ -152,7 +152,7 @@ def test_flags_of_old_do_the_same(human):
     assert ran.stdout == "x\n"
     human.clsecure("--full-clone", "--no-docker", "--skip-setup", "--no-network", cwd=top)
     human.clsecure("--cleanup", "--yes", cwd=top)
-    assert str(top) not in human.clsecure("--list").stdout
+    assert f"~/{top.name}" not in human.clsecure("--list").stdout
     human.clsecure(cwd=top)
     human.clsecure("-s", "b", cwd=top)
     human.clsecure("--cleanup-all", "--yes", cwd=top)

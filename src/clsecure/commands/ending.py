@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from clsecure import hooks
+from clsecure import describe, hooks
 from clsecure.choices import OnExit, WorkspaceKind
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git, Repository
@@ -48,10 +48,10 @@ def finish(invocation: Invocation, opening: Opening, session: OpenSession, *, co
     try:
         _dispose(invocation, opening, session, work)
     except KeyboardInterrupt:
-        output.note(_kept(session))
+        output.note(describe.kept(session))
         raise
     except UserError as error:
-        output.note(_kept(session))
+        output.note(describe.kept(session))
         if not code:
             raise
         output.error(error.message, error.hint)
@@ -71,12 +71,7 @@ def _dispose(invocation: Invocation, opening: Opening, session: OpenSession, wor
     elif wish is OnExit.DISCARD:
         discard(opening, session, output)
     else:
-        output.note(_kept(session))
-
-
-def _kept(session: OpenSession) -> str:
-    name = f" -s {session.plan.session}" if session.plan.session else ""
-    return f"kept: `clsecure{name}` resumes, `clsecure import{name}` brings it home"
+        output.note(describe.kept(session))
 
 
 def _ask(work: Work, session: OpenSession, output: Output) -> OnExit:
@@ -141,7 +136,7 @@ def after_import(
     if output.confirm(f"Remove the worker {session.record.worker}?", default=False):
         discard(opening, session, output, keep_refs=True)
     else:
-        output.note(_kept(session))
+        output.note(describe.kept(session))
 
 
 def discard(
@@ -179,7 +174,8 @@ def show_summary(work: Work, session: OpenSession, output: Output) -> None:
         parts.append(f"uncommitted work in {_count(work.snapshot.files, 'file')}")
     output.say(", ".join(parts), style=Style.BOLD)
     for change in work.changes[:_SHOWN]:
-        output.say(f"  {change.status} {change.path}")
+        former = f"{change.old_path} → " if change.status in "RC" else ""
+        output.say(f"  {change.status} {former}{change.path}")
     _more(len(work.changes), "changed file", output)
     if session.hidden:
         output.say(f"hidden from the agent: {_list(session.hidden)}")

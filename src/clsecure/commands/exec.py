@@ -32,8 +32,13 @@ def _run(invocation: Invocation, plan: Plan, helper: Helper | None, argv: tuple[
         if plan.config.start is Start.FRESH:
             opening = agentrun.start_or_resume(found, invocation)
         with session.open_box(opening, invocation.environ, invocation.output) as opened:
+            is_shell = invocation.command == "shell"
+            if is_shell:
+                invocation.output.note(describe.start_line(opened))
             if not opened.resumed:
                 hooks.set_up(opened, invocation.environ, invocation.output)
             code = opened.box.run(argv, cwd=str(plan.facts.cwd))
             opened.box.note(-1, -1)  # `list` counts anew when it is asked
+            if is_shell:
+                invocation.output.note(describe.kept(opened))
             return code

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from clsecure import privileged
+from clsecure import paths, privileged
 from clsecure.errors import ExitCode
+from clsecure.helper.layout import within
 from clsecure.helper.protocol import List, Listed, Session
 from clsecure.invocation import Invocation
 
@@ -18,9 +19,8 @@ def run(invocation: Invocation) -> int:
     if invocation.flag("json"):
         invocation.output.json([_document(session) for session in sessions])
     elif sessions:
-        rows = [
-            tuple(_shown(_document(session)[name]) for name in _HEADERS) for session in sessions
-        ]
+        home = str(paths.home(invocation.environ))
+        rows = [_row(session, home) for session in sessions]
         invocation.output.table(_HEADERS, rows)
     else:
         invocation.output.note("no sessions; `clsecure` starts one in a git repository")
@@ -50,5 +50,11 @@ def _document(session: Session) -> dict[str, object]:
     }
 
 
-def _shown(value: object) -> str:
-    return "?" if value is None else str(value)
+def _row(session: Session, home: str) -> tuple[str, ...]:
+    project, created = session.project, datetime.fromtimestamp(session.created, UTC).astimezone()
+    shown = {
+        **_document(session),
+        "project": f"~{project[len(home) :]}" if within(project, home) else project,
+        "created": f"{created:%Y-%m-%d %H:%M}",
+    }
+    return tuple("?" if shown[name] is None else str(shown[name]) for name in _HEADERS)

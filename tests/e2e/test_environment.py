@@ -1,0 +1,179 @@
+"""What of the human's environment the agent gets, and what nobody gets to see."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from e2e.boxes import BOXES
+
+_SECRET = "sk-ant-very-secret-0123456789"
+_FORWARDED = {
+    "ANTHROPIC_BASE_URL": "https://gateway.example.org/path",
+    "ANTHROPIC_AUTH_TOKEN": "token",
+    "ANTHROPIC_API_KEY": _SECRET,
+    "ANTHROPIC_MODEL": "m",
+    "ANTHROPIC_DEFAULT_OPUS_MODEL": "o",
+    "ANTHROPIC_DEFAULT_SONNET_MODEL": "s",
+    "ANTHROPIC_DEFAULT_HAIKU_MODEL": "h",
+    "CLAUDE_CODE_SUBAGENT_MODEL": "sub",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "API_TIMEOUT_MS": "1000",
+}
+_NOT = {"GH_TOKEN": "gh-secret", "AWS_SECRET_ACCESS_KEY": "aws", "SSH_AUTH_SOCK": "/tmp/x"}
+
+
+def variables(text):
+    """Read the output of `env -0`."""
+    return dict(pair.split("=", 1) for pair in text.split("\0") if "=" in pair)
+
+
+@pytest.mark.parametrize("kind", BOXES[:3], ids=str, indirect=True)
+def test_variables(human, kind):
+    top = human.repository(f"variables-{kind}")
+    human.agent("env -0")
+    given = {**_FORWARDED, **_NOT, "COLORTERM": "truecolor", "TZ": "Asia/Tokyo"}
+    inside = variables(human.clsecure(*kind.flags, "-s", "name", cwd=top, env=given).stdout)
+    assert {name: inside.get(name) for name in _FORWARDED} == _FORWARDED
+    assert not set(_NOT) & set(inside)
+    assert inside["CLSECURE_SESSION"] == "name"
+    assert (inside["TZ"], inside["COLORTERM"]) == ("Asia/Tokyo", "truecolor")
+    assert inside["HOME"] == str(human.home)
+    assert inside["USER"] == inside["LOGNAME"]
+    assert inside["USER"].startswith("claude-worker-variables-")
+    assert not [name for name in inside if name.startswith(("SUDO_", "FIREJAIL"))]
+    plain = variables(
+        human.clsecure("exec", "-s", "name", "--", "env", "-0", cwd=top, env=given).stdout
+    )
+    assert not set(_FORWARDED) & set(plain)
+
+
+def test_the_kimi_provider(human):
+    top = human.repository("kimi")
+    human.agent("env -0")
+    env = {"PROVIDER": "kimi", "KIMI_API_KEY": _SECRET, "ANTHROPIC_AUTH_TOKEN": "other"}
+    ran = human.clsecure(cwd=top, env=env)
+    inside = variables(ran.stdout)
+    assert inside["ANTHROPIC_BASE_URL"] == "https://api.kimi.com/coding/"
+    assert inside["ANTHROPIC_API_KEY"] == _SECRET
+    assert "ANTHROPIC_AUTH_TOKEN" not in inside
+    assert "network: the agent's API only (api.kimi.com:443)" in ran.stderr
+    ran = human.clsecure("--provider", "kimi", cwd=top, code=4)
+    assert ran.stderr.startswith("clsecure: provider kimi needs a key")
+
+
+@pytest.mark.parametrize("kind", BOXES[:3], ids=str, indirect=True)
+def test_no_secret_in_any_command_line_or_log(human, kind):
+    top = human.repository(f"secret-{kind}")
+    human.agent("echo ready; read go; echo $ANTHROPIC_API_KEY | wc -c")
+    log = human.home / "log"
+    env = {"ANTHROPIC_API_KEY": _SECRET, "CLSECURE_DEBUG": "1", "HOME": str(human.home)}
+    seen = []
+    for _ in ("first", "resumed"):
+        running = human.start(
+            *kind.flags, cwd=top, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert running.stdout.readline() == b"ready\n"
+        seen += [line for line in _command_lines() if b"runuser" not in line]
+        said, _ = running.communicate(b"go\n", timeout=30)
+        assert said.split() == [b"%d" % (len(_SECRET) + 1)]
+    assert any(b"clsecure" in line for line in seen)
+    # The test's own way to start the program shows it; nothing that the program starts may.
+    assert not [line for line in seen if _SECRET.encode() in line and b"\0env\0-i\0" not in line]
+    state = human.home / ".local/state/clsecure"
+    logs = [path.read_text() for path in state.glob("*")] if state.exists() else []
+    assert not [text for text in logs if _SECRET in text]
+    assert not log.exists()
+
+
+def _command_lines():
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            found.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+        except OSError:
+            continue
+    return found
+
+
+_SETTINGS = """
+setup_script = "env -0 > setup-env; echo setup says hello; echo set-up > from-setup"
+install_dependencies = true
+"""
+
+
+def test_set_up_runs_once_in_the_box(human):
+    top = human.repository(
+        "set-up",
+        {"requirements.txt": "./local\n", "local/setup.py": _PACKAGE, "local/mine.py": "V = 7\n"},
+    )
+    human.agent("cat from-setup; .venv/bin/python -c 'import mine; print(mine.V)'; rm from-setup")
+    settings = human.write(".clsecurerc", _SETTINGS)
+    try:
+        env = {"GH_TOKEN": "gh-secret"}
+        ran = human.clsecure(cwd=top, env=env, seconds=120)
+        assert ran.stdout == "set-up\n7\n"
+        assert "setup script, in the box\nsetup says hello\n" in ran.stderr
+        inside = variables(human.clsecure("exec", "--", "cat", "setup-env", cwd=top).stdout)
+        assert inside["GH_TOKEN"] == "gh-secret"
+        assert inside["USER"].startswith("claude-worker-")
+        again = human.clsecure(cwd=top, env=env, code=None)
+        assert "setup script" not in again.stderr
+        skipped = human.clsecure("-s", "b", "--skip-setup", cwd=top, code=None)
+        assert "in the box" not in skipped.stderr
+    finally:
+        human.run("rm", settings)
+    assert not (top / ".venv").exists()
+
+
+_PACKAGE = """
+from setuptools import setup
+setup(name="mine", version="1", py_modules=["mine"])
+"""
+
+_HOOK = """env -0 > "$HOME/hook-env-$CLSECURE_CLEANUP_LEVEL"
+id -un; echo "level $CLSECURE_CLEANUP_LEVEL"
+sleep 300 & exit 3
+"""
+
+
+@pytest.mark.parametrize("kind", BOXES[:3], ids=str, indirect=True)
+def test_the_cleanup_hook(human, kind):
+    top = human.repository(f"hook-{kind}", {".clsecure/on-cleanup": _HOOK})
+    human.agent("echo x > made")
+    ran = human.clsecure(*kind.flags, cwd=top)
+    worker = next(name for name in human.workers() if name in ran.stderr)
+    assert f"cleanup hook (stop), in the box\n{worker}\nlevel stop\n" in ran.stderr
+    assert "warning: the cleanup hook ended with code 3" in ran.stderr
+    inside = variables(
+        human.clsecure("exec", "--", "cat", f"{human.home}/hook-env-stop", cwd=top).stdout
+    )
+    wanted = {
+        "CLSECURE_SESSION": "default",
+        "CLSECURE_CLEANUP_LEVEL": "stop",
+        "CLSECURE_PROJECT_DIR": str(top),
+        "CLSECURE_WORKER_USER": worker,
+        "CLSECURE_WORKER_HOME": str(human.home),
+    }
+    assert {name: inside[name] for name in wanted} == wanted
+    ran = human.clsecure("cleanup", "--yes", cwd=top)
+    assert "level purge" in ran.stderr
+    assert f"removed: {worker}" in ran.stdout
+    assert subprocess.run(["id", worker], capture_output=True, check=False).returncode == 1
+    assert not (human.home / "hook-env-stop").exists()
+
+
+def test_a_hook_is_ended_in_time(human):
+    settings = {
+        ".clsecure/config": "cleanup_hook_timeout = 5\n",
+        ".clsecure/on-cleanup": "sleep 99\n",
+    }
+    top = human.repository("slow-hook", settings)
+    human.agent("echo x > made")
+    ran = human.clsecure(cwd=top, seconds=20)
+    assert "warning: the cleanup hook was ended after 5 s (cleanup_hook_timeout)" in ran.stderr
+    assert json.loads(human.clsecure("show", "--json", cwd=top).stdout)["uncommitted"] == 1

@@ -1,0 +1,81 @@
+"""What clsecure says of a session before it begins is what the session then is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from e2e.boxes import BOXES
+from e2e.footprint import changes, footprint
+
+
+@pytest.mark.parametrize("kind", BOXES, ids=str, indirect=True)
+def test_a_dry_run_tells_and_changes_nothing(human, kind):
+    top = human.repository(f"dry-{kind}")
+    human.write(top / ".env", "secret\n")
+    human.agent("echo ran > made; command grep -v /sys/ /proc/self/mountinfo")
+    before = footprint(human.home)
+    ran = human.clsecure(*kind.flags, "--dry-run", "--", "a b", cwd=top)
+    assert changes(before, footprint(human.home)) == {}
+    told = dict(line.split(": ", 1) for line in ran.stdout.splitlines() if ": " in line)
+    assert told["worker"] not in Path("/etc/passwd").read_text()
+    assert told["hidden"] == ".env"
+    assert told["namespaces"] == "mount pid ipc uts net"
+    assert told["network"] == "the agent's API only (api.anthropic.com:443)"
+    assert told["command"] == f"{human.home}/bin/claude --dangerously-skip-permissions 'a b'"
+    assert kind.engine in (told["engine"], "none")
+    started = human.clsecure(*kind.flags, cwd=top)
+    for words in (told["mode"], told["network"], told["workspace"], "hidden: .env", told["worker"]):
+        assert words in started.stderr.splitlines()[0]
+    real = {line.split()[4]: "ro" in line.split()[5] for line in started.stdout.splitlines()}
+    uid = next(path for path in real if path.startswith("/run/user/")).rpartition("/")[2]
+    for line in ran.stdout.splitlines():
+        if line.startswith("  /"):
+            at, _, rest = line.strip().partition(": ")
+            kind_of = rest.split()[0].rstrip(",")
+            if at == "/" or kind_of == "file":
+                continue
+            at = at.replace("/66000", f"/{uid}")
+            assert at in real, f"{at} was promised"
+
+
+def test_no_sudo_in_a_dry_run(human):
+    from e2e.machine import clsecure_after, without
+
+    top = human.repository("no-sudo")
+    human.agent("true")
+    for words in (("--dry-run",), ("info",), ("exec", "--dry-run", "--", "x"), ("config",)):
+        clsecure_after(human, without("/usr/bin/sudo"), *words, cwd=top)
+
+
+_NETWORKS = {
+    "--no-network": ("none: nothing passes", "net"),
+    "--allow-network": ("open: the host's own network is shared, nothing is filtered", ""),
+}
+
+
+@pytest.mark.parametrize("flag", _NETWORKS)
+def test_the_networks_words_are_true(human, flag):
+    words, namespace = _NETWORKS[flag]
+    top = human.repository(f"net{flag}")
+    human.agent("readlink /proc/self/ns/net; tail -n +2 /proc/net/route | wc -l")
+    ran = human.clsecure(flag, cwd=top)
+    assert f"network: {words}" in ran.stderr
+    own, routes = ran.stdout.split()
+    host = human.run("readlink", "/proc/self/ns/net").stdout.strip()
+    assert (own == host) is (not namespace)
+    if namespace:
+        assert routes == "0"
+    told = human.clsecure(flag, "--dry-run", cwd=top).stdout
+    assert f"network: {words}" in told
+    assert json.loads(human.clsecure("info", flag, "--json", cwd=top).stdout)["network"] == words
+    assert f"namespaces: mount pid ipc uts {namespace}".rstrip() in told.splitlines()
+
+
+def test_info_names_the_worker_there_is(human):
+    top = human.repository("info")
+    human.agent("id -un")
+    promised = json.loads(human.clsecure("info", "--json", cwd=top).stdout)["worker"]
+    assert human.clsecure(cwd=top).stdout.strip() == promised
