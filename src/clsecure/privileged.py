@@ -97,12 +97,12 @@ def start(environ: Mapping[str, str], *, may_ask: bool) -> Helper:
     """Start the helper as root; `may_ask`: sudo may ask for a password. Raises UserError."""
     if os.getuid() == 0:
         # Without sudo's variables: root acts for itself.
-        return Helper((PYTHON, "-IS", _SCRIPT), {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+        return Helper((PYTHON, "-BIS", _SCRIPT), {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
     sudo = sudo_path()
     quietly = () if may_ask else ("-n",)
     if is_installed():
         return Helper((sudo, *quietly, "--", str(INSTALLED / "clsecure-helper")), environ)
-    return Helper((sudo, *quietly, "--", PYTHON, "-IS", _SCRIPT), environ)
+    return Helper((sudo, *quietly, "--", PYTHON, "-BIS", _SCRIPT), environ)
 
 
 def start_early(environ: Mapping[str, str]) -> Helper | None:
