@@ -65,9 +65,10 @@ def reach(
     environ: Mapping[str, str],
     output: Output,
     helper: privileged.Helper | None = None,
+    scan: masks.Scan | None = None,
 ) -> Iterator[Opening]:
-    """Find the session, starting the helper unless one is there already; raises UserError."""
-    scan = masks.start_scan(plan.facts.repository, plan.config.hide, plan.config.show)
+    """Find the session, starting helper and scan unless they are under way; raises UserError."""
+    scan = scan or masks.start_scan(plan.facts.repository, plan.config.hide, plan.config.show)
     helper = helper or privileged.start(environ, may_ask=output.can_ask)
     try:
         found, _ = helper.ask(Find(project=str(plan.project), session=plan.session), Found)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from clsecure import agent, describe, hooks, session
 from clsecure.choices import Start
+from clsecure.commands.common import Ahead
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git
 from clsecure.helper.protocol import Session
 from clsecure.invocation import Invocation
 from clsecure.plan import Plan
-from clsecure.privileged import Helper
 
 
-def run_planned(invocation: Invocation, plan: Plan, helper: Helper | None) -> int:
+def run_planned(invocation: Invocation, plan: Plan, ahead: Ahead) -> int:
     """Run the agent and deal with what it made; returns its exit code."""
     output, environ = invocation.output.beside(), invocation.environ
     invocation = invocation._replace(output=output)
-    with session.reach(plan, environ, output, helper) as found:
+    with session.reach(plan, environ, output, *ahead) as found:
         opening = start_or_resume(found, invocation)
         with session.open_box(opening, environ, output) as opened:
             output.note(describe.start_line(opened))

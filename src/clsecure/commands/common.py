@@ -4,42 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import paths, privileged
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
 
 if TYPE_CHECKING:
-    from clsecure import git, session
+    from clsecure import facts, git, session
     from clsecure.config import Config
     from clsecure.plan import Plan
+    from clsecure.workspace import masks
+
+
+class Ahead(NamedTuple):
+    """What was started ahead of the plan: root's helper, and the search for secrets."""
+
+    helper: privileged.Helper | None
+    scan: masks.Scan | None
 
 
 def make_plan(invocation: Invocation, *, with_agent: bool) -> Plan:
     """Read settings, host and repository, and decide; nothing is changed. Raises UserError."""
-    from clsecure import facts, plan  # while the helper starts
+    from clsecure import plan
 
-    top = paths.find_top(invocation.cwd)
-    config = invocation.load_config(top)
-    plan.refuse_unbuilt(config)
-    seen = facts.look(invocation.cwd, invocation.environ)
+    config, seen = _look(invocation)
     return plan.decide(config, seen, invocation.environ, with_agent=with_agent)
 
 
 @contextmanager
-def planned(
-    invocation: Invocation, *, with_agent: bool
-) -> Iterator[tuple[Plan, privileged.Helper | None]]:
-    """Make the plan while the helper starts, where that asks for nothing; raises UserError."""
-    helper = None
-    if paths.find_top(invocation.cwd) and not invocation.flag("dry_run"):
+def planned(invocation: Invocation, *, with_agent: bool) -> Iterator[tuple[Plan, Ahead]]:
+    """Make the plan while helper and scan start, where that asks for nothing; raises UserError."""
+    helper = scan = None
+    may_start = paths.find_top(invocation.cwd) and not invocation.flag("dry_run")
+    if may_start:
         helper = privileged.start_early(invocation.environ)
     try:
-        yield make_plan(invocation, with_agent=with_agent), helper
+        config, seen = _look(invocation)
+        from clsecure import plan
+        from clsecure.workspace import masks
+
+        if may_start:
+            scan = masks.start_scan(seen.repository, config.hide, config.show)
+        decided = plan.decide(config, seen, invocation.environ, with_agent=with_agent)
+        yield decided, Ahead(helper, scan)
     finally:
+        if scan:
+            scan.stop()
         if helper:
             helper.close()
+
+
+def _look(invocation: Invocation) -> tuple[Config, facts.Facts]:
+    from clsecure import facts, plan  # while the helper starts
+
+    config = invocation.load_config(paths.find_top(invocation.cwd))
+    plan.refuse_unbuilt(config)
+    return config, facts.look(invocation.cwd, invocation.environ)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from clsecure.commands import agentrun, common
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
 from clsecure.plan import Plan
-from clsecure.privileged import Helper
 
 
 def run(invocation: Invocation) -> int:
@@ -20,14 +19,14 @@ def run(invocation: Invocation) -> int:
 
 def run_in_box(invocation: Invocation, argv: tuple[str, ...]) -> int:
     """Run a command of the human's in the session, kept or fresh, and keep the session."""
-    with common.planned(invocation, with_agent=False) as (plan, helper):
+    with common.planned(invocation, with_agent=False) as (plan, ahead):
         if plan.config.dry_run:
             return describe.dry_run(plan, invocation, argv)
-        return _run(invocation, plan, helper, argv)
+        return _run(invocation, plan, ahead, argv)
 
 
-def _run(invocation: Invocation, plan: Plan, helper: Helper | None, argv: tuple[str, ...]) -> int:
-    with session.reach(plan, invocation.environ, invocation.output, helper) as found:
+def _run(invocation: Invocation, plan: Plan, ahead: common.Ahead, argv: tuple[str, ...]) -> int:
+    with session.reach(plan, invocation.environ, invocation.output, *ahead) as found:
         opening = found
         if plan.config.start is Start.FRESH:
             opening = agentrun.start_or_resume(found, invocation)

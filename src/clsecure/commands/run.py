@@ -8,11 +8,11 @@ from clsecure.invocation import Invocation
 
 def run(invocation: Invocation) -> int:
     """Run the agent and deal with what it made; returns its exit code."""
-    with common.planned(invocation, with_agent=True) as (plan, helper):
+    with common.planned(invocation, with_agent=True) as (plan, ahead):
         if plan.config.dry_run:
             from clsecure import describe
 
             return describe.dry_run(plan, invocation)
         from clsecure.commands import agentrun
 
-        return agentrun.run_planned(invocation, plan, helper)
+        return agentrun.run_planned(invocation, plan, ahead)
