@@ -125,6 +125,10 @@ def test_set_up_runs_once_in_the_box(human):
         assert "setup script" not in again.stderr
         skipped = human.clsecure("-s", "b", "--skip-setup", cwd=top, code=None)
         assert "in the box" not in skipped.stderr
+        human.write("bin/gh", "#!/bin/sh\necho gh-own-token\n", mode=0o755)
+        human.clsecure("-s", "gh", "exec", "--", "true", cwd=top, seconds=120)
+        read = human.clsecure("-s", "gh", "exec", "--", "cat", "setup-env", cwd=top).stdout
+        assert variables(read)["GH_TOKEN"] == "gh-own-token"
     finally:
         human.run("rm", settings)
     assert not (top / ".venv").exists()

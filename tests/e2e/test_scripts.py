@@ -231,3 +231,26 @@ def test_interrupted_while_it_starts(human):
         assert "Traceback" not in screen.raw
     human.agent("echo works")
     assert human.clsecure(cwd=top).stdout == "works\n"
+
+
+def test_what_a_killed_session_made_is_not_taken_for_nothing(human):
+    top = human.repository("killed")
+    human.agent("true")
+    human.clsecure(cwd=top)
+    human.agent("echo x > made; echo ready; sleep 30")
+    running = human.start(cwd=top, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert running.stdout.readline() == b"ready\n"
+    human.run("pkill", "-KILL", "-u", human.name, "-f", "bin/clsecure$")
+    running.wait(30)
+    ran = human.clsecure("--fresh", cwd=top, code=None)
+    for _ in range(50):
+        if ran.returncode != 5:  # root's side ends a moment later
+            break
+        time.sleep(0.1)
+        ran = human.clsecure("--fresh", cwd=top, code=None)
+    assert ran.returncode == 3
+    assert "a fresh start would throw kept work away" in ran.stderr
+    human.clsecure("import", "--branch", "saved", "--yes", cwd=top)
+    assert human.run("git", "show", "saved:made", cwd=top).stdout == "x\n"
+    human.agent("echo fresh")
+    assert human.clsecure("--fresh", cwd=top).stdout == "fresh\n"  # all of it is at home

@@ -37,6 +37,7 @@ def run_agent(opened: session.OpenSession, invocation: Invocation) -> int:
     argv = agent.argv(plan.agent, invocation.arguments, resumes=resumes)
     variables = plan.agent_environment
     if opened.resumed:
+        opened.box.note(-1, -1)  # what was counted is not what an end like kill -9 would leave
         from clsecure import firstrun
 
         places = (plan.project, plan.facts.cwd)

@@ -18,6 +18,7 @@ from clsecure.session import Opening, OpenSession, remove
 from clsecure.workspace import clone
 
 _SHOWN = 8  # changed files, hidden paths, findings: more are counted
+_LEFT = ("stash", "ref", "snapshot")  # what an import leaves in the session's own refs
 _CHOICES = {"i": "import to a new branch", "d": "diff", "k": "keep for later", "c": "discard"}
 
 
@@ -102,9 +103,12 @@ def import_work(invocation: Invocation, session: OpenSession, work: Work) -> Imp
                 message = output.ask("Message:", default=str(message), flag="--yes")
             else:
                 message = None
-    return homebranch.import_work(
+    imported = homebranch.import_work(
         session.plan.facts.repository, work, branch=name, commit_message=message
     )
+    if not any(kind in _LEFT for kind, _ in imported.others):
+        session.box.note(0, 0)  # all of it is safe: nothing would be lost with the session
+    return imported
 
 
 def show_import(imported: Imported, output: Output) -> None:

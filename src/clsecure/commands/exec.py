@@ -36,8 +36,8 @@ def _run(invocation: Invocation, plan: Plan, ahead: common.Ahead, argv: tuple[st
                 invocation.output.note(describe.start_line(opened))
             if not opened.resumed:
                 hooks.set_up(opened, invocation.environ, invocation.output)
+            opened.box.note(-1, -1)  # from here on nobody has counted what it holds
             code = opened.box.run(argv, cwd=str(plan.facts.cwd))
-            opened.box.note(-1, -1)  # `list` counts anew when it is asked
             if is_shell:
                 invocation.output.note(describe.kept(opened))
             return code
