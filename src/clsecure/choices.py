@@ -58,6 +58,14 @@ class OnExit(StrEnum):
     DISCARD = "discard"
 
 
+class Need(StrEnum):
+    """Whether the agent's program must be there for a plan."""
+
+    REQUIRED = "required"
+    WELCOME = "welcome"  # shown if it is there: a shell in the box can start it then
+    NONE = "none"
+
+
 class Start(StrEnum):
     """Whether kept work goes on or makes room for a fresh start."""
 

@@ -106,7 +106,7 @@ def dry_run(plan: Plan, invocation: Invocation, command: tuple[str, ...] = ()) -
     gate = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", f"{INSIDE}/launch")
     start = engines.start(plan.engine, gate, uid=_ANY_UID, gid=_ANY_UID, writable=())
     output.say(f"started as {'root' if start.as_root else plan.worker}: {shlex.join(start.argv)}")
-    if plan.agent:
+    if plan.agent and not command:
         command = agent.argv(plan.agent, invocation.arguments, resumes=False)
     output.say(f"command: {shlex.join(command)}")
     output.note("a dry run: nothing was changed")

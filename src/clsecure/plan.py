@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clsecure import agent, endpoint
-from clsecure.choices import Mode, Network, WorkspaceKind
+from clsecure.choices import Mode, Need, Network, WorkspaceKind
 from clsecure.config import Config
 from clsecure.errors import ExitCode, UserError
 from clsecure.facts import Facts
@@ -66,16 +66,15 @@ class Plan(NamedTuple):
         return network_words(self.config.network, self.endpoint)
 
 
-def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, with_agent: bool) -> Plan:
+def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Need) -> Plan:
     """Make the plan; raises UserError when it cannot be carried out on this host."""
     engine = engine_for(config.mode, config.engine, facts)
     workspace, reason = _workspace(config, facts)
-    project = facts.repository.top
-    found = agent.find(environ, facts.home, project) if with_agent else None
+    found = _agent(facts, environ, need)
     api = endpoint.find(environ, config.provider) if config.network is Network.FILTERED else None
     variables = (
         endpoint.variables(environ, config.provider, config.kimi_api_key, config.network)
-        if with_agent
+        if found
         else {}
     )
     session = config.session or ""
@@ -114,6 +113,17 @@ def environment(plan: Plan, environ: Mapping[str, str], worker: str, uid: int) -
         "GIT_CONFIG_KEY_0": "core.checkStat",
         "GIT_CONFIG_VALUE_0": "minimal",
     }
+
+
+def _agent(facts: Facts, environ: Mapping[str, str], need: Need) -> agent.Agent | None:
+    if need is Need.NONE:
+        return None
+    try:
+        return agent.find(environ, facts.home, facts.repository.top)
+    except UserError:
+        if need is Need.REQUIRED:
+            raise
+        return None
 
 
 def network_words(network: Network, api: endpoint.Endpoint | None) -> str:

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from clsecure import describe, hooks, privileged, session
+from clsecure.choices import Need
 from clsecure.commands import common, ending
 from clsecure.commands.list import find_sessions
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.protocol import Remove, Removed, Session
 from clsecure.invocation import Invocation
+from clsecure.paths import CLEANUP_HOOK
+from clsecure.values import Entry, Layer, Origin
 
 
 def run(invocation: Invocation) -> int:
     """Remove the worker of this project, or with --all every one of this human's."""
     if invocation.flag("all_workers"):
         return _all(invocation)
-    plan = common.make_plan(invocation, with_agent=False)
+    plan = common.make_plan(invocation, need=Need.NONE)
     with session.reach(plan, invocation.environ, invocation.output) as opening:
         if opening.found is None:
             invocation.output.note("there is no worker for this project")
             return ExitCode.OK
         _confirm(invocation, (opening.found,))
-        with session.open_box(opening, invocation.environ, invocation.output) as opened:
-            hooks.clean_up(opened, "purge", invocation.output)
-            with invocation.output.progress("removing the worker"):
-                session.remove(opening, opening.found.worker)
-        ending.forget_refs(plan.facts.repository, opening.found.worker, keep=True)
-        invocation.output.say(f"removed: {opening.found.worker}")
+        _purge(invocation, opening, opening.found)
     return ExitCode.OK
 
 
@@ -41,15 +40,42 @@ def _all(invocation: Invocation) -> int:
     for one in sessions:
         try:
             _remove(invocation, one)
-            invocation.output.say(f"removed: {one.worker}")
         except UserError as error:
             invocation.output.error(f"{one.worker}: {error.message}", error.hint)
             failed = failed or error.code
     return failed
 
 
+def _purge(invocation: Invocation, opening: session.Opening, found: Session) -> None:
+    """Run the project's hook, if there is one, and remove the worker, whatever came of the hook."""
+    output = invocation.output
+    if _has_hook(found):
+        try:
+            with session.open_box(opening, invocation.environ, output) as opened:
+                hooks.clean_up(opened, "purge", output)
+        except UserError as error:
+            output.warn(f"the cleanup hook was not run: {error.message}")
+    with output.progress("removing the worker"):
+        session.remove(opening, found.worker)
+    ending.forget_refs(opening.plan.facts.repository, found.worker, keep=True)
+    output.say(f"removed: {found.worker}")
+
+
 def _remove(invocation: Invocation, one: Session) -> None:
-    # Without its hook: the project may be gone, and another project's settings do not count here.
+    """Remove a session of any project, which may be gone by now."""
+    if _has_hook(one):
+        origin = Origin(Layer.COMMAND_LINE, "--all")
+        options = {**invocation.options, "session": Entry("session", one.session or None, origin)}
+        there = invocation._replace(cwd=Path(one.project), options=options)
+        try:
+            plan = common.make_plan(there, need=Need.NONE)
+        except UserError as error:
+            invocation.output.warn(f"the cleanup hook was not run: {error.message}")
+        else:
+            with session.reach(plan, there.environ, there.output) as opening:
+                if opening.found is not None and opening.found.worker == one.worker:
+                    _purge(there, opening, opening.found)
+                    return
     helper = privileged.start(invocation.environ, may_ask=invocation.output.can_ask)
     try:
         helper.ask(Remove(worker=one.worker), Removed)
@@ -58,6 +84,11 @@ def _remove(invocation: Invocation, one: Session) -> None:
     repository = common.repository_of(one.project) if Path(one.project).is_dir() else None
     if repository is not None:
         ending.forget_refs(repository, one.worker, keep=True)
+    invocation.output.say(f"removed: {one.worker}")
+
+
+def _has_hook(one: Session) -> bool:
+    return os.path.lexists(Path(one.project) / CLEANUP_HOOK)
 
 
 def _confirm(invocation: Invocation, sessions: tuple[Session, ...]) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import paths, privileged
+from clsecure.choices import Need
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
 
@@ -24,16 +25,16 @@ class Ahead(NamedTuple):
     scan: masks.Scan | None
 
 
-def make_plan(invocation: Invocation, *, with_agent: bool) -> Plan:
+def make_plan(invocation: Invocation, *, need: Need) -> Plan:
     """Read settings, host and repository, and decide; nothing is changed. Raises UserError."""
     from clsecure import plan
 
     config, seen = _look(invocation)
-    return plan.decide(config, seen, invocation.environ, with_agent=with_agent)
+    return plan.decide(config, seen, invocation.environ, need=need)
 
 
 @contextmanager
-def planned(invocation: Invocation, *, with_agent: bool) -> Iterator[tuple[Plan, Ahead]]:
+def planned(invocation: Invocation, *, need: Need) -> Iterator[tuple[Plan, Ahead]]:
     """Make the plan while helper and scan start, where that asks for nothing; raises UserError."""
     helper = scan = None
     may_start = paths.find_top(invocation.cwd) and not invocation.flag("dry_run")
@@ -46,7 +47,7 @@ def planned(invocation: Invocation, *, with_agent: bool) -> Iterator[tuple[Plan,
 
         if may_start:
             scan = masks.start_scan(seen.repository, config.hide, config.show)
-        decided = plan.decide(config, seen, invocation.environ, with_agent=with_agent)
+        decided = plan.decide(config, seen, invocation.environ, need=need)
         yield decided, Ahead(helper, scan)
     finally:
         if scan:
@@ -70,7 +71,7 @@ def kept_session(
     """Open the kept session of this project; raises UserError when there is none."""
     from clsecure import session
 
-    made = make_plan(invocation, with_agent=False)
+    made = make_plan(invocation, need=Need.NONE)
     with session.reach(made, invocation.environ, invocation.output) as opening:
         if opening.found is None:
             name = f" {made.session}" if made.session else ""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from clsecure import demo, describe, facts, plan, session
-from clsecure.choices import Mode
+from clsecure.choices import Mode, Need
 from clsecure.commands import agentrun, ending
 from clsecure.demo import Attempt, Outcome, agent, bait
 from clsecure.errors import ExitCode, UserError
@@ -50,7 +50,7 @@ def _plan(invocation: Invocation, laid: bait.Bait) -> Plan:
     config = here.load_config(laid.project)
     if not facts.engines():
         config = config._replace(mode=Mode.USER)
-    made = plan.decide(config, facts.look(here.cwd, here.environ), here.environ, with_agent=True)
+    made = plan.decide(config, facts.look(here.cwd, here.environ), here.environ, need=Need.REQUIRED)
     variables = {**made.agent_environment, **laid.agent_variables}
     return made._replace(agent_environment=variables)
 

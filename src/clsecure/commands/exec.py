@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clsecure import describe, hooks, session
-from clsecure.choices import Start
+from clsecure.choices import Need, Start
 from clsecure.commands import agentrun, common
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
@@ -19,7 +19,7 @@ def run(invocation: Invocation) -> int:
 
 def run_in_box(invocation: Invocation, argv: tuple[str, ...]) -> int:
     """Run a command of the human's in the session, kept or fresh, and keep the session."""
-    with common.planned(invocation, with_agent=False) as (plan, ahead):
+    with common.planned(invocation, need=Need.WELCOME) as (plan, ahead):
         if plan.config.dry_run:
             return describe.dry_run(plan, invocation, argv)
         return _run(invocation, plan, ahead, argv)
@@ -37,7 +37,7 @@ def _run(invocation: Invocation, plan: Plan, ahead: common.Ahead, argv: tuple[st
             if not opened.resumed:
                 hooks.set_up(opened, invocation.environ, invocation.output)
             opened.box.note(-1, -1)  # from here on nobody has counted what it holds
-            code = opened.box.run(argv, cwd=str(plan.facts.cwd))
+            code = opened.box.run(argv, cwd=str(plan.facts.cwd), variables=plan.agent_environment)
             if is_shell:
                 invocation.output.note(describe.kept(opened))
             return code

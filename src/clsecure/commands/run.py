@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from clsecure.choices import Need
 from clsecure.commands import common
 from clsecure.invocation import Invocation
 
 
 def run(invocation: Invocation) -> int:
     """Run the agent and deal with what it made; returns its exit code."""
-    with common.planned(invocation, with_agent=True) as (plan, ahead):
+    with common.planned(invocation, need=Need.REQUIRED) as (plan, ahead):
         if plan.config.dry_run:
             from clsecure import describe
 
