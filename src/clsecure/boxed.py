@@ -21,6 +21,7 @@ from clsecure.helper.protocol import (
     Started,
     memory_file,
 )
+from clsecure.output import escape
 from clsecure.privileged import Helper
 
 _MAX_ERRORS = 1 << 20
@@ -31,8 +32,8 @@ _PIECE = 65536  # bytes read at once; also the longest line that is shown in one
 class BoxedCommand:
     """A command under way in the box, for the relay of the human's terminal."""
 
-    def __init__(self, helper: Helper, *, on_checked: Callable[[], None] | None = None) -> None:
-        self._helper, self._on_checked = helper, on_checked
+    def __init__(self, helper: Helper) -> None:
+        self._helper = helper
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when an event is pending."""
@@ -43,8 +44,6 @@ class BoxedCommand:
         message, _ = self._helper.receive()
         if isinstance(message, Exited):
             return terminal.Exited(code=message.code, timed_out=message.timed_out)
-        if isinstance(message, Checked) and self._on_checked:
-            self._on_checked()
         return None
 
     def send_signal(self, name: str) -> None:
@@ -130,23 +129,41 @@ class Box:
         if on_terminal:
             _, (master,) = self.helper.ask(request, Started)
             try:
+                self._await_check(master)
                 return terminal.relay_terminal(master, peer)
             finally:
                 os.close(master)
         return self._run_piped(request, peer)
 
+    def _await_check(self, source: int) -> None:
+        """Wait until the box has been found as planned; `source` is where an engine complains.
+
+        Until then nothing is relayed, so Ctrl-C is clsecure's own and ends the session.
+        """
+        try:
+            message = None
+            while not isinstance(message, Checked):
+                message, _ = self.helper.receive()
+        except UserError as error:
+            said = _last_line(source)
+            if not said:
+                raise
+            raise UserError(f"{error.message}: {said}", hint=error.hint, code=error.code) from None
+
     def _run_piped(self, request: Exec, peer: BoxedCommand) -> int:
         stdin, stdout, stderr = (os.pipe2(os.O_CLOEXEC) for _ in range(3))
         theirs = (stdin[0], stdout[1], stderr[1])
         try:
-            self.helper.ask(request, Started, theirs)
-        except UserError:
+            try:
+                self.helper.ask(request, Started, theirs)
+            finally:
+                for one in theirs:
+                    os.close(one)
+            self._await_check(stderr[0])
+        except BaseException:
             for one in (stdin[1], stdout[0], stderr[0]):
                 os.close(one)
             raise
-        finally:
-            for one in theirs:
-                os.close(one)
         return terminal.relay_pipes(stdin[1], stdout[0], stderr[0], peer)
 
     def run_shown(
@@ -213,3 +230,13 @@ class Box:
     def _words(self, variables: Mapping[str, str]) -> tuple[str, ...]:
         merged = {**self._environment, **variables}
         return tuple(f"{name}={value}" for name, value in merged.items())
+
+
+def _last_line(source: int) -> str:
+    os.set_blocking(source, False)
+    try:
+        lines = os.read(source, _PIECE).split(b"\n")
+    except OSError:
+        return ""
+    words = [line.strip() for line in lines if line.strip()]
+    return escape(words[-1]) if words else ""

@@ -37,10 +37,11 @@ def test_a_hook_that_cannot_run_does_not_keep_a_worker(human):
     assert human.workers() == []
 
 
-def test_a_command_in_the_box_finds_the_agent_and_its_api(human):
+def test_a_command_in_the_box_finds_the_agent_and_only_a_shell_its_key(human):
     project = human.repository("src/find")
-    human.agent('echo "agent with $ANTHROPIC_API_KEY"')
-    ended = human.clsecure(
-        "exec", "--", "claude", cwd=project, env={"ANTHROPIC_API_KEY": "key-of-a-test"}
-    )
-    assert ended.stdout == "agent with key-of-a-test\n"
+    human.agent('echo "agent with ${ANTHROPIC_API_KEY:-no key}"')
+    env = {"ANTHROPIC_API_KEY": "key-of-a-test"}
+    ended = human.clsecure("exec", "--", "claude", cwd=project, env=env)
+    assert ended.stdout == "agent with no key\n"
+    ended = human.clsecure("shell", cwd=project, env=env, stdin="claude\nexit\n")
+    assert "agent with key-of-a-test\n" in ended.stdout

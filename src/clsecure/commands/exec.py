@@ -37,7 +37,9 @@ def _run(invocation: Invocation, plan: Plan, ahead: common.Ahead, argv: tuple[st
             if not opened.resumed:
                 hooks.set_up(opened, invocation.environ, invocation.output)
             opened.box.note(-1, -1)  # from here on nobody has counted what it holds
-            code = opened.box.run(argv, cwd=str(plan.facts.cwd), variables=plan.agent_environment)
+            # A person in a shell may start the agent; a script's command needs no key for it.
+            variables = plan.agent_environment if is_shell else {}
+            code = opened.box.run(argv, cwd=str(plan.facts.cwd), variables=variables)
             if is_shell:
                 invocation.output.note(describe.kept(opened))
             return code

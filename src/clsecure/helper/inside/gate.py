@@ -52,6 +52,7 @@ def main() -> int:
 
 def serve(launch: dict[str, Any]) -> int:
     """Check, report, run, report; returns an exit code of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python would show a traceback
     plan = launch["plan"]
     _lock_down(launch["filter"])
     faults = [
@@ -74,11 +75,17 @@ def serve(launch: dict[str, Any]) -> int:
 
 
 def _run(launch: dict[str, Any], report: socket.socket) -> int:
-    for number in _LEFT_TO_THE_COMMAND:
-        signal.signal(number, signal.SIG_IGN)
+    # A signal in these moments must reach the command: from before the fork it waits here.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_TO_THE_COMMAND)
     child = os.fork()
     if child == 0:
         _become(launch)
+    for number in signal.sigpending():
+        if number in _LEFT_TO_THE_COMMAND:
+            os.kill(child, number)
+    for number in _LEFT_TO_THE_COMMAND:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     ended = os.pidfd_open(child)
     poll = select.poll()
     poll.register(ended, select.POLLIN)
@@ -111,6 +118,7 @@ def _become(launch: dict[str, Any]) -> None:
         for number in _LEFT_TO_THE_COMMAND:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if not launch["terminal"]:
             os.setpgid(0, 0)
         os.chdir(launch["cwd"])
