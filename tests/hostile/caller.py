@@ -48,7 +48,12 @@ class Caller:
     """The other end of a helper's socket; the helper runs as sudo would start it for that user id."""
 
     def __init__(
-        self, uid: int | None, *, package: Path = PACKAGE, env: Mapping[str, str] | None = None
+        self,
+        uid: int | None,
+        *,
+        package: Path = PACKAGE,
+        env: Mapping[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.settimeout(30)
@@ -56,7 +61,7 @@ class Caller:
         sudo = {} if uid is None else {"SUDO_UID": str(uid)}
         with theirs:
             self.process = subprocess.Popen(
-                [PYTHON, "-IS", str(package)],
+                [*prefix, PYTHON, "-IS", str(package)],
                 stdin=theirs,
                 stdout=self._said,
                 stderr=self._said,

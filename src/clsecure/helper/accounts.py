@@ -109,8 +109,9 @@ def processes_of(uid: int) -> Iterator[int]:
     """Yield the processes whose real user id this is."""
     for entry in os.listdir("/proc"):
         if entry.isdigit():
-            lines = _lines(f"/proc/{entry}/status")
-            if any(line.split()[1:2] == [str(uid)] for line in lines if line.startswith("Uid:")):
+            fields = dict(line.partition(":")[::2] for line in _lines(f"/proc/{entry}/status"))
+            ended = fields.get("State", "").split()[:1] == ["Z"]  # its parent's to look at
+            if fields.get("Uid", "").split()[:1] == [str(uid)] and not ended:
                 yield int(entry)
 
 
@@ -133,9 +134,12 @@ def _remember(uid: int) -> None:
     descriptor = os.open(f"{_MARK}.new", flags, 0o600)
     try:
         os.write(descriptor, f"{uid}\n".encode())
+        os.rename(f"{_MARK}.new", _MARK)
+    except OSError:
+        os.unlink(f"{_MARK}.new")
+        raise
     finally:
         os.close(descriptor)
-    os.rename(f"{_MARK}.new", _MARK)
 
 
 def _leftovers(name: str, uid: int) -> Iterator[str]:

@@ -218,7 +218,9 @@ class Sessions:
     def _build(self, request: Open, state: State, session: Session) -> _Answer:
         account = accounts.find(session.worker)
         if account is None or account.pw_uid != session.uid:
-            raise Refusal(f"the user {session.worker} is gone", hint="clsecure cleanup", code=4)
+            raise Refusal(
+                f"the user {session.worker} is gone", hint="clsecure cleanup --all", code=4
+            )
         host = layout.look_at_host()
         mounts = layout.layout(request, host, worker=session.worker, uid=session.uid)
         self.box = Box(
