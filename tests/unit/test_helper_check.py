@@ -191,8 +191,11 @@ def test_the_id_map_swaps_two_and_leaves_the_others(pair):
     extents = [tuple(map(int, line.split())) for line in id_map(one, other).splitlines()]
 
     def mapped(number):
-        hits = [first + number - start for start, first, count in extents
-                if start <= number < start + count]
+        hits = [
+            first + number - start
+            for start, first, count in extents
+            if start <= number < start + count
+        ]
         assert len(hits) == 1, number
         return hits[0]
 

@@ -74,9 +74,9 @@ def test_nested_and_optional_records():
     found = Found(session=session)
     assert Found.from_json(json.loads(json.dumps(found.to_json()))) == found
     assert Found.from_json({"session": None}).session is None
-    assert Plant.from_json(
-        {"seeds": [{"area": "git", "path": "HEAD", "mode": 420}]}
-    ).seeds == (Seed(area="git", path="HEAD", mode=420),)
+    assert Plant.from_json({"seeds": [{"area": "git", "path": "HEAD", "mode": 420}]}).seeds == (
+        Seed(area="git", path="HEAD", mode=420),
+    )
 
 
 @pytest.mark.parametrize(
