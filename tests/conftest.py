@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import leftovers
 import pytest
 
 from world import Human, new_human
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config):
+    config.pluginmanager.register(leftovers)
     config.addinivalue_line("markers", "client: needs the real `claude` program")
     config.addinivalue_line("markers", "root: needs root on the real system")
 

@@ -387,7 +387,7 @@ def test_control_a_plain_bind_is_undone_by_a_mount_call(planted, tmp_path):
     assert run_as_root(human, top, tmp_path / "a", source) == "read-only"
     plain = (
         "mounts.py",
-        "            return overlay((tree, self._layer(\"empty\")), None, None, (), _READ_ONLY)\n"
+        '            return overlay((tree, self._layer("empty")), None, None, (), _READ_ONLY)\n'
         "        except OSError as error:\n            if error.errno != errno.EINVAL:\n"
         "                raise\n            return tree",
         "            return tree\n        except OSError as error:\n            raise error",
@@ -469,9 +469,7 @@ def test_no_socket_of_the_host_answers(planted, listening, box):
 
 def test_a_socket_itself_is_not_shown(planted, listening):
     human, top = planted["human"], planted["top"]
-    ran = human.clsecure(
-        "exec", "--expose", listening["shown"], "--", "true", cwd=top, code=3
-    )
+    ran = human.clsecure("exec", "--expose", listening["shown"], "--", "true", cwd=top, code=3)
     assert "neither a file nor a directory" in ran.stderr
 
 

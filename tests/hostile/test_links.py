@@ -104,8 +104,11 @@ def host_state(human, project):
     files = {
         path: print_of(path)
         for path in project.rglob("*")
-        if not path.is_dir() and ".git/objects/" not in str(path) and "/.git/refs" not in str(path)
-        and "/.git/logs" not in str(path) and "packed-refs" not in str(path)
+        if not path.is_dir()
+        and ".git/objects/" not in str(path)
+        and "/.git/refs" not in str(path)
+        and "/.git/logs" not in str(path)
+        and "packed-refs" not in str(path)
     }
     return kept, files
 

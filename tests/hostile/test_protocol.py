@@ -208,7 +208,9 @@ ODD_FIELDS = {
     "mask-empty": {"masks": ("",)},
     "listener-outside": {"listeners": (Listener(host="", address="0.0.0.0", port=80),)},
     "listener-on-no-port": {"listeners": (Listener(host="", address="127.0.0.1", port=0),)},
-    "listener-on-a-large-port": {"listeners": (Listener(host="", address="127.0.0.1", port=70000),)},
+    "listener-on-a-large-port": {
+        "listeners": (Listener(host="", address="127.0.0.1", port=70000),)
+    },
     "listener-with-a-newline": {
         "listeners": (Listener(host="a\n1.2.3.4 b", address="127.0.0.1", port=80),)
     },
@@ -405,9 +407,7 @@ def test_another_humans_session_is_out_of_reach(human, other, project, caller):
             assert answer.code in (3, 5)
             for action in ("create", "resume"):
                 answer = theirs.ask(
-                    open_request(
-                        other, project, session="mine", action=action, workers=(worker,)
-                    )
+                    open_request(other, project, session="mine", action=action, workers=(worker,))
                 )
                 assert isinstance(answer, Failed), (attempt, action)
             if attempt == "running":
@@ -481,8 +481,9 @@ exec {PYTHON} -IS {PACKAGE} <&3
 
 SHALLOW = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4)
+    ),
     max_leaves=10,
 )
 VERBS = st.sampled_from(["Find", "Open", "Plant", "Exec", "Signal", "Changes", "Note", "Remove"])
@@ -490,7 +491,9 @@ NAMES = st.sampled_from("project session action mode engine seeds argv worker co
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(verb=VERBS | SHALLOW, fields=st.dictionaries(NAMES | st.text(max_size=8), SHALLOW, max_size=5))
+@given(
+    verb=VERBS | SHALLOW, fields=st.dictionaries(NAMES | st.text(max_size=8), SHALLOW, max_size=5)
+)
 def test_no_message_has_an_effect_or_a_traceback(human, verb, fields):
     before = states(human)
     with Caller(human.account.pw_uid) as caller:

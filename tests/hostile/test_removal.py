@@ -50,12 +50,21 @@ def test_nothing_is_left(human, session):
     assert remains.names(session.worker) == {}
     assert not remains.has_user(session.worker)
     assert not [path for path in places if path.exists()]
-    assert [path for path in Path("/var/lib/clsecure").iterdir() if path.name == session.worker] == []
+    assert [
+        path for path in Path("/var/lib/clsecure").iterdir() if path.name == session.worker
+    ] == []
 
 
 def test_a_process_of_the_workers_elsewhere_is_ended(human, session):
     process = subprocess.Popen(
-        ["setpriv", f"--reuid={session.uid}", "--clear-groups", "sh", "-c", "trap '' TERM; sleep 300"]
+        [
+            "setpriv",
+            f"--reuid={session.uid}",
+            "--clear-groups",
+            "sh",
+            "-c",
+            "trap '' TERM; sleep 300",
+        ]
     )
     assert isinstance(remove(human, session), Removed)
     assert process.wait(5) == -9

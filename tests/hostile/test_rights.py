@@ -140,9 +140,12 @@ def test_set_uid_gives_nothing(human, project, programs, box, place):
 
 def test_control_without_no_new_privs_set_uid_works(human, project, tmp_path):
     # On /usr, where a box with firejail honours set-uid: without the gate's locks sudo becomes root.
-    source = script('@attempt\ndef change(): return subprocess.run(["su", "-c", "id"], '
-                    'capture_output=True, stdin=subprocess.DEVNULL).stderr.decode()\n'
-                    '@attempt\ndef bit(): return open("/proc/self/status").read().split("NoNewPrivs:")[1].split()[0]\n', {})
+    source = script(
+        '@attempt\ndef change(): return subprocess.run(["su", "-c", "id"], '
+        "capture_output=True, stdin=subprocess.DEVNULL).stderr.decode()\n"
+        '@attempt\ndef bit(): return open("/proc/self/status").read().split("NoNewPrivs:")[1].split()[0]\n',
+        {},
+    )
     changes = [
         ("inside/gate.py", "        (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),\n", ""),
         ("inside/gate.py", "        *_rights(plan),\n", ""),
@@ -152,7 +155,9 @@ def test_control_without_no_new_privs_set_uid_works(human, project, tmp_path):
     bits = []
     for number, change in enumerate(([], changes)):
         (tmp_path / str(number)).mkdir()
-        with Caller(human.account.pw_uid, package=patched(tmp_path / str(number), *change)) as caller:
+        with Caller(
+            human.account.pw_uid, package=patched(tmp_path / str(number), *change)
+        ) as caller:
             opened = caller.ask(open_request(human, project, session="bit"))
             assert isinstance(opened, Opened), opened
             bits.append(got(caller.run("/usr/bin/python3", "-c", source).output)["bit"])

@@ -10,8 +10,8 @@ from clsecure.helper.protocol import Opened
 pytestmark = pytest.mark.root
 
 LAUNCH_FILTER = ("launch.py", "        sc.set_seccomp(base_program())\n", "")
-GATE_LOCKS = ("inside/gate.py", "    _lock_down(launch[\"filter\"])\n", "")
-ROOT_MOUNTS = "        root = _open(\"/\", os.O_PATH | os.O_DIRECTORY)\n"
+GATE_LOCKS = ("inside/gate.py", '    _lock_down(launch["filter"])\n', "")
+ROOT_MOUNTS = '        root = _open("/", os.O_PATH | os.O_DIRECTORY)\n'
 
 BROKEN = {
     "bounding-set": (

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import leftovers
 import pexpect
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def new_human() -> Iterator[Human]:
     rule.write_text(f"{name} ALL=(root) NOPASSWD: ALL\n")
     rule.chmod(0o440)
     human = Human(name)
+    leftovers.note(name, human.account.pw_uid)
     try:
         human.home.chmod(0o700)
         human.run("git", "config", "--global", "user.name", "A Human")
