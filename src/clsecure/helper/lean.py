@@ -52,7 +52,8 @@ def decode(body: bytes) -> object:
     text = body.decode("ascii").strip()
     try:
         value, end = _scan(text, 0)
-    except StopIteration:
+    except (StopIteration, SystemError):
+        # CPython 3.11 has no exception to set where the package json has not been imported.
         raise ValueError("not JSON") from None
     if end != len(text):
         raise ValueError("more than one JSON value")
