@@ -11,7 +11,7 @@ import pytest
 import remains
 from caller import Caller, open_request
 
-from clsecure.helper.protocol import Failed, List, Opened, Remove, Removed
+from clsecure.helper.protocol import Failed, List, Listed, Opened, Remove, Removed
 
 pytestmark = pytest.mark.root
 
@@ -164,14 +164,17 @@ def test_a_user_of_another_tool_is_left_alone(human, project):
 def test_a_damaged_record_hides_no_other_session(human, session):
     record = remains.STATE / session.worker / "record.json"
     before = record.read_text()
-    record.write_text("{")
-    with Caller(human.account.pw_uid) as caller:
-        assert session.worker not in [one.worker for one in caller.ask(List()).sessions]
-    answer = remove(human, session)
-    assert isinstance(answer, Failed)
-    record.write_text(json.dumps({**json.loads(before), "project": [1]}))
-    assert isinstance(remove(human, session), Failed)
-    record.write_text(before)
+    damages = ("{", "", "[]", "\xff", json.dumps({**json.loads(before), "project": [1]}))
+    try:
+        for damage in damages:
+            record.write_text(damage, encoding="latin-1")
+            with Caller(human.account.pw_uid) as caller:
+                listed = caller.ask(List())
+                assert isinstance(listed, Listed), (damage, listed)
+                assert session.worker not in [one.worker for one in listed.sessions]
+            assert isinstance(remove(human, session), Failed)
+    finally:
+        record.write_text(before)
     assert isinstance(remove(human, session), Removed)
 
 
