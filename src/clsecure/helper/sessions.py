@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 
-from . import accounts, check, layout
+from . import accounts, check, layout, making
 from . import syscalls as sc
 from .box import Box
 from .lean import socket
@@ -32,7 +31,7 @@ from .protocol import (
 )
 from .records import Record
 from .seeds import Planting
-from .state import State, all_sessions, is_free, open_root, unfinished
+from .state import State, all_sessions, open_root
 from .upper import changed_paths
 
 TYPE_CHECKING = False
@@ -102,7 +101,7 @@ class Sessions:
         return Noted(), ()
 
     def _list(self, _: List) -> _Answer:
-        self._sweep()
+        making.sweep(self._root, self._human.uid)
         return Listed(sessions=all_sessions(self._root, self._human.uid)), ()
 
     def _open(self, request: Open) -> _Answer:
@@ -117,7 +116,12 @@ class Sessions:
             )
         if not create and found is None:
             raise Refusal("there is no such session", code=2)
-        state = State(self._root, found.worker if found else self._free_name(request.workers))
+        state = State(
+            self._root,
+            found.worker
+            if found
+            else making.free_name(self._root, request.workers, self._human.uid),
+        )
         self._state = state
         try:
             session = state.read()
@@ -136,84 +140,24 @@ class Sessions:
             self.lose_box()
             raise
 
-    def _free_name(self, names: tuple[str, ...]) -> str:
-        for name in names:
-            if is_free(self._root, name, self._human.uid) and not accounts.is_foreign(name):
-                return name
-        raise Refusal(
-            "the worker's name is taken by another session", hint="--session NAME", code=5
-        )
-
     def _create(self, request: Open, state: State) -> _Answer:
         try:
             state.claim(self._human.uid)
         except OSError:  # a full disk
             state.erase()
             raise
-        self._sweep()
+        making.sweep(self._root, self._human.uid)
         try:
-            self._erase(state)  # what a making that was cut short has left
-            with accounts.Accounts(self._root) as users:
-                account = users.create(state.worker)
-            session = Session(
-                worker=state.worker,
-                project=request.project,
-                session=request.session,
-                uid=account.pw_uid,
-                human=self._human.uid,
-                mode=request.mode,
-                engine=request.engine,
-                workspace=request.workspace,
-                base=request.base,
-                git_dir=request.git_dir,
-                home=request.home,
-                objects=request.objects,
-                created=int(time.time()),
-            )
-            worker = Owner(account.pw_uid, account.pw_gid, ())
-            directory = self._open_project(request.project)
-            project = os.fstat(directory)
-            os.close(directory)
-            areas = {
-                "home": state.make("home", 0o700, worker.uid, worker.gid),
-                "git": state.make("git", 0o755, worker.uid, worker.gid),
-            }
-            for name, mode, owner in (
-                ("upper", project.st_mode & 0o777, worker),
-                ("work", 0o700, Owner(0, 0, ())),
-                ("empty", 0o755, Owner(0, 0, ())),
-            ):
-                os.close(state.make(name, mode, owner.uid, owner.gid))
-            self._planting.plant(worker, areas)
-            self._planting.close()
-            for descriptor in areas.values():
-                os.close(descriptor)
+            session = making.make(self._root, request, state, self._human, self._planting)
             answer = self._build(request, state, session)
             state.write(session)
         except BaseException:
             if self.box is not None:
                 self.box.close()
                 self.box = None
-            self._undo(state)
+            making.undo(self._root, state)
             raise
         return answer
-
-    def _undo(self, state: State) -> None:
-        # What cannot be removed now is swept later; why the making failed is what has to be told.
-        try:
-            self._erase(state)
-            state.erase()
-        except (Refusal, OSError):
-            pass
-
-    def _sweep(self) -> None:
-        # A session which was never finished holds no work: nothing has run in it.
-        for state in unfinished(self._root, self._human.uid):
-            try:
-                self._erase(state)
-                state.erase()
-            except (Refusal, OSError):
-                continue  # whoever makes a session of this name is told
 
     def _build(self, request: Open, state: State, session: Session) -> _Answer:
         account = accounts.find(session.worker)
@@ -248,7 +192,7 @@ class Sessions:
         if self._session.workspace != "overlay":
             raise Refusal("only a copy-on-write workspace knows what has changed", code=2)
         upper = self._state.open("upper")
-        project = self._open_project(self._session.project)
+        project = making.open_project(self._session.project, self._human)
         try:
             paths = changed_paths(upper, project)
         finally:
@@ -256,10 +200,6 @@ class Sessions:
             os.close(project)
         self._sent = [memory_file(b"".join(path + b"\0" for path in paths))]
         return Changed(count=len(paths)), tuple(self._sent)
-
-    def _open_project(self, path: str) -> int:
-        flags = os.O_PATH | os.O_DIRECTORY
-        return self._human.act(lambda: sc.openat2(sc.AT_FDCWD, path, flags, resolve=sc.NO_LINKS))
 
     def _note(self, request: Note) -> _Answer:
         if self._state is None or self._session is None:
@@ -286,19 +226,12 @@ class Sessions:
                 raise Refusal(f"{request.worker} is not yours")
             if session is None and self._human.uid != 0:
                 raise Refusal(f"{request.worker} is not known to be yours")
-            self._erase(state)
+            making.erase(self._root, state)
             state.erase()
         finally:
             state.close()
             self._state = self._session = None
         return Removed(), ()
-
-    def _erase(self, state: State) -> None:
-        account = accounts.find(state.worker)
-        if account is not None:
-            with accounts.Accounts(self._root) as users:
-                users.remove(state.worker, account.pw_uid)
-        state.empty()
 
     def _forget_sent(self) -> None:
         for descriptor in self._sent:
