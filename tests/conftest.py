@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import leftovers
 import pytest
 
+import leftovers
 from world import Human, new_human
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import clsecure.helper
 from clsecure.helper.protocol import (
@@ -68,7 +68,7 @@ class Caller:
                 env={"PATH": _PATH, **sudo, **(env or {})},
             )
 
-    def __enter__(self) -> Caller:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -387,9 +387,11 @@ def test_control_a_plain_bind_is_undone_by_a_mount_call(planted, tmp_path):
     assert run_as_root(human, top, tmp_path / "a", source) == "read-only"
     plain = (
         "mounts.py",
-        '            return overlay((tree, self._layer("empty")), None, None, (), _READ_ONLY)\n'
-        "        except OSError as error:\n            if error.errno != errno.EINVAL:\n"
-        "                raise\n            return tree",
+        (
+            '            return overlay((tree, self._layer("empty")), None, None, (), _READ_ONLY)\n'
+            "        except OSError as error:\n            if error.errno != errno.EINVAL:\n"
+            "                raise\n            return tree"
+        ),
         "            return tree\n        except OSError as error:\n            raise error",
     )
     assert run_as_root(human, top, tmp_path / "b", source, plain) == "written"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+
 from world.human import PROGRAM
 
 pytestmark = pytest.mark.root

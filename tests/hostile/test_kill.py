@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import remains
 from caller import Caller, open_request, patched
+
 from world.human import PROGRAM
 
 pytestmark = pytest.mark.root
@@ -117,7 +118,7 @@ def test_a_session_cut_short_leaves_nothing_and_loses_nothing(human, point, who)
         if point in (marker, "ended", "menu"):
             assert name in brought
     human.clsecure("discard", "--yes", cwd=project)
-    listed = [path for path in remains.STATE.glob(f"claude-worker-{who[:10]}-*")]
+    listed = list(remains.STATE.glob(f"claude-worker-{who[:10]}-*"))
     assert not [path for path in listed if belongs(path.name, project)]
 
 

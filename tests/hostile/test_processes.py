@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import secrets
 import subprocess
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from caller import Caller, open_request, patched
 from probe import BOXES, got, inside, mode_options, outside, script
+
 from world.human import PROGRAM
 
 pytestmark = pytest.mark.root

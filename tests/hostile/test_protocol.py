@@ -487,7 +487,9 @@ SHALLOW = st.recursive(
     max_leaves=10,
 )
 VERBS = st.sampled_from(["Find", "Open", "Plant", "Exec", "Signal", "Changes", "Note", "Remove"])
-NAMES = st.sampled_from("project session action mode engine seeds argv worker commits name".split())
+NAMES = st.sampled_from(
+    ["project", "session", "action", "mode", "engine", "seeds", "argv", "worker", "commits", "name"]
+)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

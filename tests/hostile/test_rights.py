@@ -139,7 +139,8 @@ def test_set_uid_gives_nothing(human, project, programs, box, place):
 
 
 def test_control_without_no_new_privs_set_uid_works(human, project, tmp_path):
-    # On /usr, where a box with firejail honours set-uid: without the gate's locks sudo becomes root.
+    # On /usr, where a box with firejail honours set-uid: without the gate's locks sudo becomes
+    # root.
     source = script(
         '@attempt\ndef change(): return subprocess.run(["su", "-c", "id"], '
         "capture_output=True, stdin=subprocess.DEVNULL).stderr.decode()\n"

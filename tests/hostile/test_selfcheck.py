@@ -47,8 +47,10 @@ BROKEN = {
             (
                 "mounts.py",
                 ROOT_MOUNTS,
-                "        os.makedirs('/home/x', exist_ok=True)\n"
-                f"        sc.mount('t', '/home/x', 'tmpfs', 0)\n{ROOT_MOUNTS}",
+                (
+                    "        os.makedirs('/home/x', exist_ok=True)\n"
+                    f"        sc.mount('t', '/home/x', 'tmpfs', 0)\n{ROOT_MOUNTS}"
+                ),
             )
         ],
         "/home/x is writable",
@@ -108,8 +110,10 @@ BROKEN = {
             (
                 "init.py",
                 "                _raise_loopback()\n",
-                "                _raise_loopback()\n"
-                "                os.system('ip route add 10.0.0.0/8 dev lo')\n",
+                (
+                    "                _raise_loopback()\n"
+                    "                os.system('ip route add 10.0.0.0/8 dev lo')\n"
+                ),
             )
         ],
         "there is a route out of the box",
@@ -183,7 +187,8 @@ def test_an_unchanged_copy_runs_the_command(human, project, tmp_path, engine):
 
 
 def test_an_init_that_is_not_the_first_process_kills_nothing(human, project, tmp_path):
-    # Were it to go on, "every other process" would be those of the host: so it is disarmed here too.
+    # Were it to go on, "every other process" would be those of the host: so it is disarmed here
+    # too.
     package = patched(
         tmp_path,
         ("box.py", "sc.CLONE_NEWNS | sc.CLONE_NEWPID |", "sc.CLONE_NEWNS |"),

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import leftovers
 import pexpect
+
+import leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
