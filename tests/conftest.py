@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-import leftovers
-from world import Human, new_human
+from world import Human, leftovers, new_human
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_BEFORE = pytest.StashKey[frozenset[leftovers.Left]]()
+_LEFT = pytest.StashKey[list[leftovers.Left]]()
+
+
 def pytest_configure(config):
-    config.pluginmanager.register(leftovers)
     config.addinivalue_line("markers", "client: needs the real `claude` program")
     config.addinivalue_line("markers", "root: needs root on the real system")
+
+
+def pytest_sessionstart(session):
+    if not hasattr(session.config, "workerinput"):  # one of several processes of a run
+        descriptor, os.environ[leftovers.REGISTER] = tempfile.mkstemp(prefix="test-humans-")
+        os.close(descriptor)
+        session.stash[_BEFORE] = leftovers.leftovers()
+
+
+@pytest.hookimpl(trylast=True)  # after xdist's own, which ends the other processes
+def pytest_sessionfinish(session):
+    if _BEFORE not in session.stash:
+        return
+    left = leftovers.new_since(session.stash[_BEFORE], leftovers.registered())
+    Path(os.environ.pop(leftovers.REGISTER)).unlink()
+    session.config.stash[_LEFT] = left
+    if left and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for one in config.stash.get(_LEFT, []):
+        terminalreporter.write_line(f"LEFT BEHIND by this run: {one}", red=True)
 
 
 def pytest_collection_modifyitems(items):

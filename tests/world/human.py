@@ -10,18 +10,17 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pexpect
 
-import leftovers
+from world import leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-PREFIX = "clsecure-t-"
 PROGRAM = Path(sys.executable).parent / "clsecure"
 _SECONDS = 60
 
@@ -133,36 +132,34 @@ class Human:
 @contextmanager
 def new_human() -> Iterator[Human]:
     """Make a human with sudo and a git identity; everything of theirs is gone in the end."""
-    name = f"{PREFIX}{secrets.token_hex(4)}"
+    name = f"{leftovers.HUMAN}{secrets.token_hex(4)}"
     subprocess.run(["useradd", "-m", "-s", "/bin/bash", name], check=True)
     rule = Path(f"/etc/sudoers.d/{name}")
     rule.write_text(f"{name} ALL=(root) NOPASSWD: ALL\n")
     rule.chmod(0o440)
     human = Human(name)
-    leftovers.note(name, human.account.pw_uid)
+    leftovers.register(human.account)
     try:
         human.home.chmod(0o700)
         human.run("git", "config", "--global", "user.name", "A Human")
         human.run("git", "config", "--global", "user.email", "human@example.org")
         yield human
     finally:
+        end_processes(human)  # of a test that was interrupted, perhaps
         human.clsecure("cleanup", "--all", "--yes", code=None)
         rule.unlink(missing_ok=True)
-        end_processes(human.account.pw_uid)
+        end_processes(human)
         subprocess.run(["userdel", "-r", "-f", name], check=False, capture_output=True)
         shutil.rmtree(human.home, ignore_errors=True)
 
 
-def end_processes(uid: int) -> None:
-    """End every process of a user made by a test."""
+def end_processes(human: Human) -> None:
+    """End every process of a human made by a test, and root's in their service."""
     for _ in range(100):
-        pgrep = ["pgrep", "-u", str(uid)]
-        found = subprocess.run(pgrep, capture_output=True, text=True, check=False)
-        if not found.stdout.split():
+        found = [one.pid for one in leftovers.processes() if one.serves(human.account)]
+        if not found:
             return
-        for pid in found.stdout.split():
-            try:
-                os.kill(int(pid), signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
