@@ -113,6 +113,7 @@ def open_box(opening: Opening, environ: Mapping[str, str], output: Output) -> It
 
                 with output.progress("copying the project into the session"):
                     clone.fill(box, plan.facts.repository, copied, hidden)
+                box.note(-1, -1)  # only now is there a session: half a copy would look like work
         yield OpenSession(plan, box, record, hidden, session is not None, opened.probe)
 
 

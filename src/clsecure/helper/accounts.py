@@ -21,6 +21,7 @@ PREFIX = "claude-worker-"
 # all.
 FIRST_ID, LAST_ID = 66000, 99999
 _MARK = "/var/lib/clsecure/last-uid"
+_LOCK = 3  # descriptor
 _LOCKED = 1  # useradd, userdel: cannot lock the password file
 _SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # what lies there is told by its owner alone
 _SPOOLS = ("/var/mail", "/var/spool/cron/crontabs", "/var/spool/at")  # also by its name
@@ -43,7 +44,7 @@ class Accounts:
         """Make the worker of that name; raises Refusal."""
         uid = _next_id()
         _remember(uid)
-        _system(
+        self._run(
             "useradd",
             *("--uid", str(uid), "--key", f"UID_MAX={LAST_ID}", "--user-group"),
             *(
@@ -70,10 +71,14 @@ class Accounts:
             except (IsADirectoryError, PermissionError):
                 raise Refusal(f"{path} belongs to {name} and is still there", code=1) from None
         if find(name):
-            _system("userdel", "--force", name)
+            self._run("userdel", "--force", name)
         for database in ("passwd", "group", "subuid", "subgid"):
             if any(line.startswith(f"{name}:") for line in _lines(f"/etc/{database}")):
                 raise Refusal(f"{name} is still in /etc/{database}", code=1)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        # It holds the lock as well: one that outlives a killed helper is waited for.
+        _system(program, *arguments, lock=self._lock)
 
 
 def find(name: str) -> pwd.struct_passwd | None:
@@ -157,13 +162,14 @@ def _leftovers(name: str, uid: int) -> Iterator[str]:
                 yield entry.path
 
 
-def _system(program: str, *arguments: str) -> None:
+def _system(program: str, *arguments: str, lock: int) -> None:
     for attempt in range(50):
         output = os.memfd_create("output", os.MFD_CLOEXEC)
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         actions = [
             (os.POSIX_SPAWN_DUP2, null, 0),
             *((os.POSIX_SPAWN_DUP2, output, n) for n in (1, 2)),
+            (os.POSIX_SPAWN_DUP2, lock, _LOCK),
         ]
         path = next(
             (f"{d}/{program}" for d in ("/usr/sbin", "/sbin") if os.path.exists(f"{d}/{program}")),

@@ -24,7 +24,7 @@ class Cgroup:
         path = f"{parent}/{worker}"
         try:
             os.makedirs(parent, 0o755, exist_ok=True)
-            _sweep(path)
+            _remove(path)
             os.mkdir(path, 0o755)
         except OSError:
             return
@@ -49,11 +49,16 @@ class Cgroup:
             return
         if self.descriptor is not None:
             os.close(self.descriptor)
-        _sweep(self.path)
-        try:
-            os.rmdir(os.path.dirname(self.path))
-        except OSError:
-            pass  # other sessions run
+        _remove(self.path)
+        _remove_parent(self.path)
+
+
+def sweep(worker: str) -> None:
+    """Remove what a killed helper has left of that worker's cgroup, with every process in it."""
+    path = f"{_hierarchy()}/{_NAME}/{worker}"
+    if os.path.isdir(path):
+        _remove(path)
+        _remove_parent(path)
 
 
 def _hierarchy() -> str | None:
@@ -73,7 +78,14 @@ def _kill(path: str) -> None:
         pass
 
 
-def _sweep(path: str) -> None:
+def _remove_parent(path: str) -> None:
+    try:
+        os.rmdir(os.path.dirname(path))
+    except OSError:
+        pass  # other sessions run
+
+
+def _remove(path: str) -> None:
     # A cgroup goes once its last process has been reaped; one left by a killed helper is swept
     # here.
     for _ in range(250):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from . import accounts
+from . import accounts, cgroup
 from . import syscalls as sc
 from .places import Owner
 from .protocol import Open, Refusal, Session
@@ -65,10 +65,11 @@ def make(root: int, request: Open, state: State, human: Owner, planting: Plantin
 
 def erase(root: int, state: State) -> None:
     """Remove the worker and everything of the state but its lock; raises Refusal and OSError."""
-    account = accounts.find(state.worker)
-    if account is not None:
-        with accounts.Accounts(root) as users:
+    with accounts.Accounts(root) as users:  # whoever is making the user has ended then
+        account = accounts.find(state.worker)
+        if account is not None:
             users.remove(state.worker, account.pw_uid)
+    cgroup.sweep(state.worker)
     state.empty()
 
 

@@ -99,7 +99,7 @@ class Changes(Record):
 
 
 class Note(Record):
-    """Keep the numbers that `list` shows; -1: not known."""
+    """Keep the numbers that `list` shows; -1: not known. A clone is complete with the first."""
 
     commits: int
     changes: int

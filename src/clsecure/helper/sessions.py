@@ -83,8 +83,15 @@ class Sessions:
             self.box.close()
             self.box = None
         if self._state is not None:
-            self._state.close()
-            self._state = None
+            self._end(self._state)
+            self._state = self._session = None
+
+    def _end(self, state: State) -> None:
+        try:
+            if self._session is not None and not state.is_recorded():
+                making.undo(self._root, state)
+        finally:
+            state.close()
 
     def _find(self, request: Find) -> _Answer:
         check.check_session(request.session)
@@ -142,6 +149,8 @@ class Sessions:
 
     def _create(self, request: Open, state: State) -> _Answer:
         try:
+            with accounts.Accounts(self._root):
+                pass  # its file is there from now on: to undo takes no room
             state.claim(self._human.uid)
         except OSError:  # a full disk
             state.erase()
@@ -150,12 +159,14 @@ class Sessions:
         try:
             session = making.make(self._root, request, state, self._human, self._planting)
             answer = self._build(request, state, session)
-            state.write(session)
+            if request.workspace != "clone":  # that one is complete when its copy is: see Note
+                state.write(session)
         except BaseException:
             if self.box is not None:
                 self.box.close()
                 self.box = None
             making.undo(self._root, state)
+            self._session = None  # nothing is left to undo, and its name is free for others
             raise
         return answer
 

@@ -100,6 +100,10 @@ class State:
         """Return the session's record; None when there is none, or none was finished."""
         return read_record(self.directory)
 
+    def is_recorded(self) -> bool:
+        """Say whether the session's making was finished."""
+        return _exists(self.directory, "record.json")
+
     def write(self, session: Session) -> None:
         """Replace the record in one step; raises OSError (a full disk)."""
         body = encode(session.to_json())
@@ -183,7 +187,7 @@ def unfinished(root: int, human: int) -> Iterator[State]:
         except Refusal:
             continue  # it is being made
         try:
-            if not _exists(state.directory, "record.json"):
+            if not state.is_recorded():
                 yield state
         finally:
             state.close()
