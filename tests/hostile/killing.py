@@ -92,9 +92,9 @@ class Running:
         """Type a line."""
         os.write(self._ours, f"{line}\r".encode())
 
-    def kill(self) -> None:
-        """Kill clsecure itself."""
-        self._process.kill()
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Kill clsecure itself, or send it another signal."""
+        self._process.send_signal(number)
 
     def hang_up(self) -> None:
         """Close the terminal, as its window does."""

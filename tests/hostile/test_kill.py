@@ -1,225 +1,176 @@
-"""However a session is cut short, nothing of it runs on, nothing stays mounted, nothing is lost."""
+"""Whatever dies, and whenever: nothing of the session goes on, and nothing of its work is lost."""
 
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import signal
 import time
-from pathlib import Path
+from typing import NamedTuple
 
+import killing
 import pytest
-import remains
-from caller import Caller, open_request, patched
-
-from world.human import PROGRAM
 
 pytestmark = pytest.mark.root
 
-# Seconds after the start, or words on the agent's way; the last is the menu at the end.
-POINTS = (0.05, 0.1, 0.15, 0.2, 0.3, "started", "worked", "committed", "ended", "menu")
-AGENT = """
-mark() {{ echo "$1" > "$HOME/mark"; echo "MARK $1"; }}
-mark started; sleep {wait}
-echo work > work.txt; mark worked; sleep {wait}
-git add -A; git commit -qm work; echo more > more.txt; mark committed; sleep {wait}
-(trap '' TERM HUP; exec sleep 300) &
-setsid sleep 300 &
-mark ended; {end}
+# The last word says where the agent stays; each stage holds what came before it.
+_AGENT = r"""
+for stage; do :; done
+[ "$stage" = again ] && { echo went-on; exit; }
+stay() { echo "at-$1"; [ "$1" != "$stage" ] || sleep 300; }
+stay started
+echo one > one; git add one; git commit -qm one; stay committed
+echo two > two; stay loose
+[ "$stage" != exporting ] || head -c 3000000 /dev/urandom > large  # an export that takes a moment
+stubborn='trap "" HUP INT TERM; sleep 301; :'
+setsid sh -c "$stubborn" > /dev/null 2>&1 &
+stay daemon
+[ "$stage" != child ] || { echo at-child; sh -c "$stubborn"; }
 """
-WHO = ("cli", "helper", "both", "terminal")
+# The human's git takes its time at this point, which would be hard to hit otherwise.
+_SLOW_GIT = """#!/bin/sh
+case " $* " in *" index-pack "*) sleep 0.5 ;; esac
+exec /usr/bin/git "$@"
+"""
+_WORK = {"started": 0, "committed": 1, "loose": 2, "daemon": 2, "child": 2}
+_LATER = ("exporting", "receiving", "asked")  # the work is complete
+_OFFSETS = (0, 30, 60, 90, 120, 160)  # milliseconds
+_USER = ("--mode", "user")
+_FIREJAIL = ("--mode", "namespace", "--engine", "firejail")
 
 
-def helpers(cli):
-    """The helper started by that program: through sudo, which may fork a monitor."""
-    found, waiting = [], [cli]
-    while waiting:
-        children = Path(f"/proc/{waiting[0]}/task/{waiting[0]}/children")
-        try:
-            pids = [int(word) for word in children.read_text().split()]
-        except OSError:
-            pids = []
-        waiting = [*waiting[1:], *pids]
-        for pid in pids:
-            try:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"python3" in words[0] and b"helper" in b" ".join(words[:4]):
-                found.append(pid)
-    return found[:1]  # its init and the others go by the same name
+class Trial(NamedTuple):
+    """Who dies when, in which box."""
+
+    victim: str
+    point: str
+    flags: tuple[str, ...] = _USER
+
+    def __str__(self) -> str:
+        mode = "-".join(self.flags[1::2])
+        return f"{self.victim}-{self.point}-{mode}"
+
+    @property
+    def files(self) -> int:
+        """How many of the agent's files must be there: -1, if there may be no session."""
+        return 2 if self.point in _LATER else _WORK.get(self.point, -1)
 
 
-def program(terminal):
-    """The pid of the program itself, below runuser."""
-    uid = os.stat(f"/proc/{terminal.pid}").st_uid
-    assert uid == 0
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        children = Path(f"/proc/{terminal.pid}/task/{terminal.pid}/children").read_text().split()
-        for pid in children:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if str(PROGRAM).encode() in words and b"runuser" not in words.split(b"\0")[0]:
-                return int(pid)
-        time.sleep(0.005)
-    raise AssertionError("the program did not start")
+_POINTS = (*map(str, _OFFSETS), *_WORK, *_LATER)
+_VICTIMS = ("cli", "helper", "both", "terminal")
+_TRIALS = [Trial(victim, point) for victim in _VICTIMS for point in _POINTS] + [
+    Trial(victim, point, _FIREJAIL)
+    for victim in _VICTIMS
+    for point in ("90", "160", "daemon", "exporting")
+]
 
 
-def cut(who, terminal):
-    pid = program(terminal)
-    victims = {"cli": [pid], "helper": helpers(pid), "both": [*helpers(pid), pid]}.get(who, [])
-    if who == "terminal":
-        os.close(terminal.ptyproc.fd)  # no byte is left to be read: the other side is hung up
-        terminal.ptyproc.fd = -1
-        return True
-    if not victims or (who != "cli" and not helpers(pid)):
-        return False  # there is no helper yet, or no longer
-    for victim in victims:
-        os.kill(victim, signal.SIGKILL)
-    return True
+@pytest.fixture(scope="module")
+def project(human):
+    """A repository whose name no other run has, so that its workers' names tell them apart."""
+    name = secrets.token_hex(4)
+    human.agent(_AGENT)
+    human.write("slow/git", _SLOW_GIT, mode=0o755)
+    return human.repository(name)
 
 
-def agent_until(human, point):
-    wait = 0 if point in ("ended", "menu") else 0.4
-    if isinstance(point, float):
-        wait = 0.15
-    human.agent(AGENT.format(wait=wait, end="true" if point == "menu" else "sleep 300"))
+def strike(trial, running, workers):
+    """Wait for the point, and kill; returns when."""
+    helper = None
+    if trial.point.isdigit():
+        if trial.victim in ("helper", "both"):
+            helper = running.helper(workers)
+        time.sleep(int(trial.point) / 1000)
+    elif trial.point == "exporting":
+        running.wait_until(workers, lambda process: "export.py" in process.name)
+    elif trial.point == "receiving":
+        running.wait_until(workers, lambda process: "index-pack" in process.words)
+    elif trial.point == "asked":
+        running.wait_for("What now?")
+    else:
+        running.wait_for(f"at-{trial.point}")
+    if trial.victim in ("helper", "both"):
+        helper = helper or running.helper(workers)
+    now = time.monotonic()
+    if trial.victim == "terminal":
+        running.hang_up()
+    if trial.victim in ("cli", "both"):
+        running.kill()
+    if helper:
+        killing.kill(helper.pid)
+    return now
 
 
-@pytest.mark.parametrize("who", WHO)
-@pytest.mark.parametrize("point", POINTS)
-def test_a_session_cut_short_leaves_nothing_and_loses_nothing(human, point, who):
-    project = human.repository(f"src/{who}-{str(point).replace('.', '')}")
-    agent_until(human, point)
-    mode = "user" if who in ("cli", "terminal") else "namespace"
-    terminal = human.terminal(PROGRAM, "--mode", mode, cwd=project)
-    try:
-        if isinstance(point, float):
-            program(terminal)
-            time.sleep(point)
-        else:
-            terminal.expect("What now" if point == "menu" else f"MARK {point}")
-        assert cut(who, terminal) or isinstance(point, float)
-        workers = [path.name for path in remains.STATE.glob(f"claude-worker-{who[:10]}-*")]
-        users = [worker for worker in workers if belongs(worker, project)]
-        for worker in users:
-            uid = record(worker)["uid"]
-            assert remains.gone_within(2, worker, uid) == {}
-    finally:
-        if terminal.ptyproc.fd != -1:
-            terminal.close(force=True)
-    # The next start works, whatever was there, and the work comes home.
-    human.agent("echo again > again.txt")
-    ended = start_again(human, project, within=2)
-    assert "imported: branch b" in ended.stdout + ended.stderr, ended
-    brought = human.run("git", "ls-tree", "-r", "--name-only", "b", cwd=project).stdout.split()
-    assert "again.txt" in brought
-    for marker, name in (("worked", "work.txt"), ("committed", "more.txt")):
-        if point in (marker, "ended", "menu"):
-            assert name in brought
+@pytest.mark.parametrize("trial", _TRIALS, ids=str)
+def test_nothing_goes_on_and_nothing_is_lost(human, project, trial):
+    workers = killing.prefix(project.name)
+    on_terminal = trial.victim == "terminal" or trial.point == "asked" or trial.flags == _USER
+    words = (*trial.flags, "--", trial.point)
+    env = {"PATH": f"{human.home}/slow:{human.environment['PATH']}"}
+    slow = env if trial.point == "receiving" else {}
+    with killing.Running(human, *words, cwd=project, env=slow, on_terminal=on_terminal) as running:
+        struck = strike(trial, running, workers)
+        if trial == Trial("helper", "asked"):  # only the human's own program goes on: it asks
+            killing.assert_all_ends(human, workers, struck, but=human.account.pw_uid)
+            running.enter("k")
+            struck = time.monotonic()
+        code = running.ended()
+        assert "Traceback" not in running.said
+        if trial.victim == "helper" and trial.point != "asked":
+            assert code == 1
+            assert "clsecure: the root helper has ended" in running.said
+        killing.assert_all_ends(human, workers, struck)
+    check_what_stays(human, project, trial)
+    assert killing.worker_names(workers) == set()
+    assert killing.cgroups_of(workers) == []
+
+
+def check_what_stays(human, project, trial):
+    """The work can be had; or no session was made, and the next start is as good as the first."""
+    workers = killing.prefix(project.name)
+    if trial.victim in ("cli", "terminal"):
+        listed = json.loads(human.clsecure("list", "--json").stdout)
+        assert killing.worker_names(workers) == {one["worker"] for one in listed}
+        assert [one["status"] for one in listed] in ([], ["kept"])
+    if trial.files > 0:
+        branch = f"saved/{trial}"
+        human.clsecure("import", "--branch", branch, "--yes", cwd=project)
+        for name in ("one", "two")[: trial.files]:
+            said = human.run("git", "show", f"{branch}:{name}", cwd=project).stdout
+            assert said == f"{name}\n"
+        subjects = human.run("git", "log", "--format=%s", f"main..{branch}", cwd=project).stdout
+        assert subjects.splitlines()[-1] == "one"
+    again = human.clsecure(*trial.flags, "--on-exit", "discard", "--", "again", cwd=project)
+    assert again.stdout == "went-on\n"
+    if trial.files >= 0:
+        assert "resumed" in again.stderr
+
+
+def test_an_import_goes_on_without_the_helper(human, project):
+    workers = killing.prefix(project.name)
+    words = (*_USER, "--", "asked")
+    with killing.Running(human, *words, cwd=project, on_terminal=True) as running:
+        running.wait_for("What now?")
+        killing.kill(running.helper(workers).pid)
+        for question, answer in (("", "i"), ("Branch:", "alone"), ("too (1 file)?", "y")):
+            running.wait_for(question)
+            running.enter(answer)
+        running.wait_for("Message:")
+        running.enter("")
+        assert running.ended() == 1
+    assert "imported: branch alone, 2 commits, 2 files" in running.said
+    assert "clsecure: the root helper has ended" in running.said
+    assert human.run("git", "show", "alone:two", cwd=project).stdout == "two\n"
     human.clsecure("discard", "--yes", cwd=project)
-    listed = list(remains.STATE.glob(f"claude-worker-{who[:10]}-*"))
-    assert not [path for path in listed if belongs(path.name, project)]
 
 
-def start_again(human, project, within):
-    # A helper that was making the session ends with the step that it was at.
-    deadline = time.monotonic() + within
-    words = ("--on-exit", "import", "--branch", "b", "--yes")
-    while True:
-        ended = human.clsecure(*words, cwd=project, code=None)
-        if ended.returncode != 5 or time.monotonic() > deadline:
-            assert ended.returncode == 0, ended
-            return ended
-
-
-def record(worker):
-    return json.loads((remains.STATE / worker / "record.json").read_text())
-
-
-def belongs(worker, project):
-    try:
-        return record(worker)["project"] == str(project)
-    except (OSError, ValueError):
-        return False
-
-
-SLEEP = "import os, time; os.fork(); time.sleep(300)"
-DEATH_SIGNAL = (
-    "init.py",
-    "        sc.set_death_signal(signal.SIGKILL)\n        send(self._channel, Ready(),",
-    "        send(self._channel, Ready(),",
-)
-END_OF_CHANNEL = (
-    "attended.py",
-    "            os._exit(0)  # the helper is gone: and with its init, the kernel ends the box\n",
-    "            time.sleep(0.1)\n            return\n",
-)
-ONE_OF_THE_TWO = {
-    "both": ([], True),
-    "death-signal-alone": ([END_OF_CHANNEL], True),
-    "channel-alone": ([DEATH_SIGNAL], True),
-    "neither": ([DEATH_SIGNAL, END_OF_CHANNEL], False),
-}
-
-
-@pytest.mark.parametrize("ways", ONE_OF_THE_TWO)
-def test_the_box_ends_with_its_helper_in_two_ways(human, tmp_path, ways):
-    changes, ends = ONE_OF_THE_TWO[ways]
-    project = human.repository(f"src/ways-{ways}")
-    with Caller(human.account.pw_uid, package=patched(tmp_path, *changes)) as caller:
-        opened = caller.ask(open_request(human, project))
-        worker, uid = opened.session.worker, opened.session.uid
-        children = Path(f"/proc/{caller.process.pid}/task/{caller.process.pid}/children")
-        init = int(children.read_text().split()[0])
-        start_in(caller, "/usr/bin/python3", "-c", SLEEP)
-        deadline = time.monotonic() + 10
-        while not remains.processes(uid) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.3)
-        caller.process.kill()
-        left = remains.gone_within(2, worker, uid)
-        try:
-            assert (left == {}) is ends, left
-        finally:
-            if not ends:
-                os.kill(init, signal.SIGKILL)
-                remains.gone_within(5, worker, uid)
-
-
-def start_in(caller, *argv):
-    from clsecure.helper.protocol import Exec, Started, send
-
-    null = os.open("/dev/null", os.O_RDWR)
-    send(caller.channel, Exec(argv=argv, environment=("PATH=/usr/bin",), cwd="/"), (null,) * 3)
-    os.close(null)
-    assert isinstance(caller.hear(), Started)
-
-
-def test_a_making_that_was_cut_short_is_swept(human):
-    project = human.repository("src/cut-short")
-    request = open_request(human, project)
-    with Caller(human.account.pw_uid) as caller:
-        opened = caller.ask(request)
-        worker = opened.session.worker
-    # As it is between the user's making and the record's.
-    (remains.STATE / worker / "record.json").unlink()
-    (remains.STATE / worker / "maker").write_text(str(human.account.pw_uid))
-    assert remains.has_user(worker)
-    assert worker not in human.workers()
-    assert not remains.has_user(worker)
-    assert remains.names(worker) == {}
-
-
-def test_a_stopped_program_can_still_be_ended(human):
-    project = human.repository("src/stopped")
-    human.agent("echo MARK; sleep 300")
-    terminal = human.terminal(PROGRAM, "--mode", "user", cwd=project)
-    terminal.expect("MARK")
-    pid = program(terminal)
-    os.kill(pid, signal.SIGSTOP)
-    time.sleep(0.2)
-    os.kill(pid, signal.SIGKILL)
-    worker = next(path.name for path in remains.STATE.glob("claude-worker-stopped-*"))
-    assert remains.gone_within(2, worker, record(worker)["uid"]) == {}
-    terminal.close(force=True)
+def test_a_stopped_program_ends_with_everything(human, project):
+    workers = killing.prefix(project.name)
+    with killing.Running(human, "--", "daemon", cwd=project, on_terminal=True) as running:
+        running.wait_for("at-daemon")
+        running.kill(signal.SIGSTOP)
+        running.kill()
+        struck = time.monotonic()
+        running.ended()
+        killing.assert_all_ends(human, workers, struck)
+    human.clsecure("discard", "--yes", cwd=project)

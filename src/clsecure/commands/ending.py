@@ -68,6 +68,7 @@ def _dispose(invocation: Invocation, opening: Opening, session: OpenSession, wor
     if wish is OnExit.IMPORT and not work.is_empty:
         imported = import_work(invocation, session, work)
         show_import(imported, output)
+        note_import(session, imported)
         after_import(invocation, opening, session, imported)
     elif wish is OnExit.DISCARD:
         discard(opening, session, output)
@@ -103,12 +104,15 @@ def import_work(invocation: Invocation, session: OpenSession, work: Work) -> Imp
                 message = output.ask("Message:", default=str(message), flag="--yes")
             else:
                 message = None
-    imported = homebranch.import_work(
+    return homebranch.import_work(
         session.plan.facts.repository, work, branch=name, commit_message=message
     )
+
+
+def note_import(session: OpenSession, imported: Imported) -> None:
+    """Have root remember that all of the work is safe, if it is. Raises UserError."""
     if not any(kind in _LEFT for kind, _ in imported.others):
-        session.box.note(0, 0)  # all of it is safe: nothing would be lost with the session
-    return imported
+        session.box.note(0, 0)
 
 
 def show_import(imported: Imported, output: Output) -> None:

@@ -25,7 +25,9 @@ def run(invocation: Invocation) -> int:
                     "warnings": list(imported.warnings),
                 }
             )
+            ending.note_import(session, imported)
             return ExitCode.OK
         ending.show_import(imported, output)
+        ending.note_import(session, imported)
         ending.after_import(invocation, opening, session, imported)
     return ExitCode.OK
