@@ -30,6 +30,7 @@ def in_small_state(human, project, commands, *, size="2m", inodes=400):
         capture_output=True,
         text=True,
         timeout=100,
+        check=False,
     )
 
 
@@ -98,3 +99,74 @@ def test_a_disk_full_of_work_keeps_the_work(human, mode):
     assert shown == "second\n"
     log = human.run("git", "log", "--format=%s", "b", cwd=project).stdout.splitlines()
     assert "first" in log
+
+
+def test_a_copy_for_which_there_is_no_room_is_no_session(human):
+    project = human.repository("src/copied")
+    human.write(project / "large", "x" * 3_000_000)
+    ran = in_small_state(
+        human,
+        project,
+        "as_human exec --workspace clone -- true || echo code $?\n"
+        "find /var/lib/clsecure -mindepth 1\n"
+        "getent passwd | grep ^claude-worker-copied- || echo no user",
+        size="2m",
+        inodes=4000,
+    )
+    assert "clsecure: the project could not be copied into the session: " in ran.stderr, ran
+    first, *left, last = ran.stdout.splitlines()
+    assert (first, last) == ("code 4", "no user"), ran
+    assert sorted(path.rpartition("/")[2] for path in left) == ["last-uid", "users.lock"]
+
+
+_FULL_REPOSITORY = """
+set -e
+cd {home}
+mount -t tmpfs -o size=4m,mode=755 none full
+chown {name} full
+as_human() {{ (cd full; {argv} "$@"); }}
+{git} init -q full; {git} -C full commit -q --allow-empty -m first
+as_human exec -- sh -c 'head -c 200000 /dev/urandom > work' 2> /dev/null
+dd if=/dev/zero of=full/.git/filling bs=4k 2> /dev/null || true
+truncate -s -{room}k full/.git/filling
+before=$({git} -C full for-each-ref)
+as_human import --branch b --yes || echo "code $?"
+test "$before" = "$({git} -C full for-each-ref)"
+{git} -C full status --porcelain
+find full/.git -name 'tmp*' -o -name '*.lock' -o -name '*.pack' | sed 's/^/left /'
+rm full/.git/filling
+as_human import --branch b --yes
+{git} -C full show b:work | wc -c
+"""
+
+
+@pytest.mark.parametrize("room", [0, 4, 100, 240])  # KiB; the work takes 400
+def test_an_import_into_a_full_repository_can_be_done_again(human, room):
+    human.run("mkdir", "-p", "full")
+    script = _FULL_REPOSITORY.format(
+        home=human.home,
+        name=human.name,
+        argv=" ".join(human.argv([PROGRAM])),
+        git=" ".join(human.argv(["git"])),
+        room=room,
+    )
+    ran = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "bash", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    human.clsecure("cleanup", "--all", "--yes")
+    assert ran.returncode == 0, ran
+    first, *_, last = ran.stdout.splitlines()
+    assert first in ("code 6", "code 1"), ran
+    assert last == "200000"
+    assert "left " not in ran.stdout
+    complaint, hint, rest = ran.stderr.splitlines()
+    assert complaint.startswith("clsecure: ")
+    assert any(words in complaint for words in ("No space left on device", "Out of diskspace"))
+    assert "OSError" not in complaint
+    assert hint.startswith("hint: make room in your repository's file system;")
+    assert rest == "look at it: git log -p b"
+    assert ran.stdout.count("imported: branch b") == 1

@@ -30,6 +30,8 @@ _PACKAGE = "clsecure.helper.inside"
 _BUNDLE_LINE = re.compile(rb"-?([0-9a-f]{40}|[0-9a-f]{64})( [^\n\0]*)?\n")
 _BUNDLE_START = (b"# v2 git bundle\n", b"# v3 git bundle\n")
 _LOOK = "it is all still in the session: look at it with clsecure shell"
+_ROOM = "make room in your repository's file system; it is all still in the session"
+_LITTLE_ROOM = 1 << 20  # bytes
 
 
 class Runner(Protocol):
@@ -73,19 +75,37 @@ def fetch(
     known = git.lines("for-each-ref", "--format=%(objectname)")
     known += [base] if git.has(base) else []
     request = _request(repository, base=base, exclude=known, paths=paths)
-    with TemporaryFile(dir=repository.common_dir) as file:
-        code, said = runner.run_inside(
-            export_command(), stdin=request, stdout=file.fileno(), env={}
-        )
-        if code:
-            last = escape(said.strip().rpartition(b"\n")[2].removeprefix(b"export: "))
-            raise _refused(f"the session's work could not be exported: {last or f'code {code}'}")
-        file.seek(0)
-        manifest = _manifest(file)
-        refs = quarantine_refs(manifest)
-        _receive(git, file, refs, is_bundle=manifest.bundle)
-    _write_refs(git, namespace(key), refs)
+    try:
+        with TemporaryFile(dir=repository.common_dir) as file, _looking_for_room(file):
+            code, said = runner.run_inside(
+                export_command(), stdin=request, stdout=file.fileno(), env={}
+            )
+            if code:
+                last = escape(said.strip().rpartition(b"\n")[2].removeprefix(b"export: "))
+                raise _refused(
+                    f"the session's work could not be exported: {last or f'code {code}'}"
+                )
+            file.seek(0)
+            manifest = _manifest(file)
+            refs = quarantine_refs(manifest)
+            _receive(git, file, refs, is_bundle=manifest.bundle)
+            _write_refs(git, namespace(key), refs)
+    except OSError as error:
+        raise _refused(f"your repository cannot be written: {error.strerror}", _ROOM) from error
     return work_from(git, key, base, manifest)
+
+
+@contextmanager
+def _looking_for_room(file: IO[bytes]) -> Iterator[None]:
+    """Have a refusal say that room is lacking where `file` is, if it is; git's words may not."""
+    try:
+        yield
+    except UserError as error:
+        there = os.fstatvfs(file.fileno())
+        needed = os.fstat(file.fileno()).st_size + _LITTLE_ROOM
+        if there.f_bavail * there.f_frsize < needed:
+            raise UserError(error.message, hint=_ROOM, code=error.code) from None
+        raise
 
 
 def quarantine_refs(manifest: Manifest) -> dict[str, str]:

@@ -90,11 +90,16 @@ def _export(git: SessionGit, request: Mapping[str, object]) -> None:
         "warnings": _capped(git.warnings),
         "bundle": packing.objects > 0,
     }
-    out = sys.stdout.buffer
-    out.write(json.dumps(manifest).encode("ascii") + b"\n")
-    out.flush()
+    out = sys.stdout.fileno()
+    _write(out, json.dumps(manifest).encode("ascii") + b"\n")
     if packing.objects:
-        packing.write(out.fileno())
+        packing.write(out)
+
+
+def _write(out: int, data: bytes) -> None:
+    # Without a buffer, which would be tried again at the very end where there is no room.
+    while data:
+        data = data[os.write(out, data) :]
 
 
 def _snapshot_entry(taken: Taken, lost: Iterable[str]) -> dict[str, object] | None:
@@ -150,9 +155,7 @@ class Packing:
             header = ["# v3 git bundle", "@object-format=sha256"]
         header += [f"-{oid}" for oid in self._boundary]
         header += [f"{oid} {_in_bundle(name)}" for name, oid in self._tips.items()]
-        data = os.fsencode("\n".join(header) + "\n\n")
-        while data:
-            data = data[os.write(out, data) :]
+        _write(out, os.fsencode("\n".join(header) + "\n\n"))
         arguments = ("pack-objects", "--revs", "--thin", "--delta-base-offset", "--stdout", "-q")
         revisions = self._revisions(self._tips.values())
         ended = self._git.call(*arguments, stdin=revisions, stdout=out)
