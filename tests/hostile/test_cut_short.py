@@ -69,6 +69,7 @@ def test_a_user_that_is_being_made_when_the_helper_dies(human, project):
         assert running.ended() == 1
     again = human.clsecure("--on-exit", "discard", "--", "again", cwd=project)
     assert again.stdout == "went-on\n"
+    killing.assert_all_ends(human, workers, time.monotonic())
     assert killing.worker_names(workers) == set()
 
 
