@@ -30,6 +30,7 @@ def in_small_state(human, project, commands, *, size="2m", inodes=400):
         capture_output=True,
         text=True,
         timeout=100,
+        check=False,
     )
 
 

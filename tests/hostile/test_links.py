@@ -1,4 +1,4 @@
-"""What a worker leaves in its home, tree and git directory changes nothing of the host's, ever after.
+"""What a worker leaves in its home, tree and git directory changes nothing of the host's, ever.
 
 Each trap is set in a session; then the session is resumed, shown, imported and removed. Every step
 goes on or ends with one clear line, and the canaries of host and human are as they were.
@@ -29,16 +29,22 @@ TRAPS = {
     "alternates-to-root": ("echo /root >> .git/objects/info/alternates", GO_ON),
     "objects-to-etc": ("rm -rf .git/objects; ln -s /etc .git/objects", SAYS_SO),
     "hooks": (
-        "mkdir -p .git/hooks; for h in post-checkout pre-commit reference-transaction; do "
-        "printf '#!/bin/sh\\ntouch CANARY/ran' > .git/hooks/$h; chmod +x .git/hooks/$h; done; "
-        "git config core.hooksPath .git/hooks; git config core.fsmonitor 'touch CANARY/ran'",
+        (
+            "mkdir -p .git/hooks; for h in post-checkout pre-commit reference-transaction; do "
+            "printf '#!/bin/sh\\ntouch CANARY/ran' > .git/hooks/$h; chmod +x .git/hooks/$h; done; "
+            "git config core.hooksPath .git/hooks; git config core.fsmonitor 'touch CANARY/ran'"
+        ),
         GO_ON,
     ),
     "scratch-to-etc": ("ln -s CANARY .git/clsecure-export-1; ln -s /etc .git/x.damaged", GO_ON),
     "home-of-links": (
-        "rm -rf ~/.claude ~/.claude.json; ln -s CANARY/file ~/.claude.json; ln -s CANARY ~/.claude;"
-        "ln -s CANARY/file ~/.bashrc; ln -sf CANARY/file ~/.gitconfig; mkdir -p ~/.config;"
-        "ln -s CANARY ~/.config/firejail; ln -s CANARY/file ~/.Xauthority; mkdir ~/.config/git; echo '[bad' > ~/.config/git/config",
+        (
+            "rm -rf ~/.claude ~/.claude.json; ln -s CANARY/file ~/.claude.json; "
+            "ln -s CANARY ~/.claude;"
+            "ln -s CANARY/file ~/.bashrc; ln -sf CANARY/file ~/.gitconfig; mkdir -p ~/.config;"
+            "ln -s CANARY ~/.config/firejail; ln -s CANARY/file ~/.Xauthority;"
+            "mkdir ~/.config/git; echo '[bad' > ~/.config/git/config"
+        ),
         GO_ON,
     ),
     "parent-to-etc": ("mv ~/src ~/moved; ln -s /etc ~/src", GO_ON),
@@ -49,14 +55,18 @@ TRAPS = {
     "home-closed": ("chmod 000 ~", GO_ON),
     "git-emptied": ("rm -rf .git/*", SAYS_SO),
     "links-in-the-tree": (
-        "ln -s CANARY/file link; ln -s CANARY dir; rm -r sub; ln -s CANARY sub; "
-        "mkfifo pipe; mkfifo sub2; ln -s loop loop",
+        (
+            "ln -s CANARY/file link; ln -s CANARY dir; rm -r sub; ln -s CANARY sub; "
+            "mkfifo pipe; mkfifo sub2; ln -s loop loop"
+        ),
         GO_ON,
     ),
     "a-link-for-the-hook": ("mkdir -p .clsecure; ln -s CANARY/hook .clsecure/on-cleanup", GO_ON),
     "deep": (
-        "python3 -c \"import os\nfor n in range(1200): os.mkdir('d'); os.chdir('d')\"; "
-        "cd ~; python3 -c \"import os\nfor n in range(3000): os.mkdir('d'); os.chdir('d')\"",
+        (
+            "python3 -c \"import os\nfor n in range(1200): os.mkdir('d'); os.chdir('d')\"; "
+            "cd ~; python3 -c \"import os\nfor n in range(3000): os.mkdir('d'); os.chdir('d')\""
+        ),
         SAYS_SO,
     ),
 }
@@ -165,7 +175,7 @@ def test_many_small_names_take_time_in_proportion(human):
     for count in (2_000, 20_000):
         project = human.repository(f"src/many-{count}")
         human.agent(
-            f"mkdir many; cd many; seq {count} | xargs touch; cd ..; git add -A; git commit -qm many"
+            f"mkdir many; (cd many; seq {count} | xargs touch); git add -A; git commit -qm many"
         )
         human.clsecure("--mode", "user", cwd=project)
         start = time.monotonic()

@@ -30,7 +30,9 @@ pid = GIVEN["pid"]
 @attempt
 def argv(): return [line for _, line in processes() if GIVEN["secret"] in line] or None
 @attempt
-def directory(): return os.listdir(f"/proc/{pid}/task") and GIVEN["secret"] in open(f"/proc/{pid}/cmdline").read() or None
+def directory():
+    os.listdir(f"/proc/{pid}/task")
+    return GIVEN["secret"] in open(f"/proc/{pid}/cmdline").read() or None
 @attempt
 def signalled():
     if GIVEN["secret"] not in open(f"/proc/{pid}/cmdline").read():
@@ -86,7 +88,8 @@ def descriptors():
     return {number: kind for number, kind in kept.items()
             if int(number) > 2 and not kind.startswith("/proc/")}
 @attempt
-def standard(): return [os.readlink(f"/proc/self/fd/{number}").split(":")[0] for number in (0, 1, 2)]
+def standard():
+    return [os.readlink(f"/proc/self/fd/{number}").split(":")[0] for number in (0, 1, 2)]
 @attempt
 def groups(): return sorted(set(os.getgroups()) - {os.getgid()})
 @attempt
@@ -105,7 +108,8 @@ def blocked():
     with open("/proc/self/status") as file:
         return [int(line.split()[1], 16) for line in file if line.startswith("SigBlk")][0]
 @attempt
-def variables(): return sorted(name for name in os.environ if "SUDO" in name or name in GIVEN["secrets"])
+def variables():
+    return sorted(name for name in os.environ if "SUDO" in name or name in GIVEN["secrets"])
 @attempt
 def processes(): return [entry for entry in os.listdir("/proc") if entry.isdigit()]
 @attempt
@@ -146,12 +150,14 @@ def secret(human):
     pid = ""
     while not pid and time.monotonic() < deadline:
         uid = str(human.account.pw_uid)
-        found = subprocess.run(["pgrep", "-u", uid, "-f", name], capture_output=True, text=True)
+        found = subprocess.run(
+            ["pgrep", "-u", uid, "-f", name], capture_output=True, text=True, check=False
+        )
         pids = [one for one in found.stdout.split() if comm(one) == "sh"]
         pid = pids[0] if pids else ""
     yield {"secret": name, "pid": int(pid), "key": key}
     libc.shmctl(identifier, 0, None)
-    subprocess.run(["pkill", "-u", str(human.account.pw_uid), "-f", name])
+    subprocess.run(["pkill", "-u", str(human.account.pw_uid), "-f", name], check=False)
     process.kill()
     process.wait()
 
@@ -191,6 +197,7 @@ def test_nothing_is_handed_down(human, project, box):
             capture_output=True,
             text=True,
             pass_fds=(shadow.fileno(),),
+            check=True,
         )
     found = got(ran.stdout)
     assert found["descriptors"] == {}
@@ -256,7 +263,8 @@ print(subprocess.run(["pgrep", "-fc", "sleep " + GIVEN], capture_output=True, te
 
 
 def alive(seconds):
-    found = subprocess.run(["pgrep", "-f", f"sleep {seconds}"], capture_output=True, text=True)
+    words = ["pgrep", "-f", f"sleep {seconds}"]
+    found = subprocess.run(words, capture_output=True, text=True, check=False)
     return found.stdout.split()
 
 
@@ -264,7 +272,8 @@ def test_control_daemons_of_the_human_live_on(human):
     seconds = str(secrets.randbelow(10**6) + 10**6)
     human.run("/usr/bin/python3", "-", stdin=DAEMONS.replace("GIVEN", repr(seconds)))
     assert len(alive(seconds)) >= 4
-    subprocess.run(["pkill", "-u", str(human.account.pw_uid), "-f", f"sleep {seconds}"])
+    words = ["pkill", "-u", str(human.account.pw_uid), "-f", f"sleep {seconds}"]
+    subprocess.run(words, check=True)
 
 
 @pytest.mark.parametrize("box", BOXES)
@@ -394,13 +403,19 @@ def crontab():
     done = subprocess.run(["crontab", "-"], input=b"* * * * * true\\n", capture_output=True)
     return done.returncode == 0 or None
 @attempt
-def at(): return subprocess.run(["at", "now"], input=b"true", capture_output=True).returncode == 0 or None
+def at():
+    done = subprocess.run(["at", "now"], input=b"true", capture_output=True)
+    return done.returncode == 0 or None
 @attempt
 def spool(): return os.listdir("/var/spool/cron") or "there"
 @attempt
-def timers(): return subprocess.run(["systemd-run", "--user", "true"], capture_output=True).returncode == 0 or None
+def timers():
+    words = ["systemd-run", "--user", "true"]
+    return subprocess.run(words, capture_output=True).returncode == 0 or None
 @attempt
-def linger(): return subprocess.run(["loginctl", "enable-linger"], capture_output=True).returncode == 0 or None
+def linger():
+    words = ["loginctl", "enable-linger"]
+    return subprocess.run(words, capture_output=True).returncode == 0 or None
 """
     found = inside(human, project, box, source, {})
     assert {name: value for name, value in found.items() if value} == {}
