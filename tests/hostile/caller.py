@@ -35,6 +35,7 @@ from clsecure.privileged import PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     from clsecure.helper.records import Record
     from world import Human
@@ -45,7 +46,7 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Caller:
-    """The other end of a helper's socket; the helper runs as sudo would start it for that user id."""
+    """The other end of a helper's socket; it runs as sudo would start it for that user id."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Caller:
     ) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.settimeout(30)
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
         sudo = {} if uid is None else {"SUDO_UID": str(uid)}
         with theirs:
             self.process = subprocess.Popen(

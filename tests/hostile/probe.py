@@ -1,7 +1,7 @@
 """Many attempts in one script, run in the box by the worker and outside of it by the human.
 
-A probe is Python source that uses `attempt`, `GIVEN` and the modules imported below. What an attempt
-returns is what it got; an error, or None, means that it got nothing.
+A probe is Python source that uses `attempt`, `GIVEN` and the modules imported below. What an
+attempt returns is what it got; an error, or None, means that it got nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 BOXES = ("user", "firejail", "bubblewrap")
 _MARK = "=== got "
 _HEAD = """
-import array, ctypes, errno, fcntl, glob, json, os, signal, socket, stat, struct, subprocess, sys, time
+import array, ctypes, errno, fcntl, glob, json, os, signal, socket, stat, struct, subprocess
+import sys, time
 GIVEN, GOT = json.loads(%r), {}
 libc = ctypes.CDLL(None, use_errno=True)
 

@@ -1,4 +1,4 @@
-"""What a worker cannot read or write: attempts in the box, and the same ones by the human outside."""
+"""What a worker cannot read or write: attempts in the box, and the same by the human outside."""
 
 from __future__ import annotations
 
@@ -151,7 +151,8 @@ def init_files(): return listing("/proc/1/fd")
 def init_memory(): return reading("/proc/1/environ")
 @attempt
 def devices():
-    known = "null zero full random urandom tty pts shm mqueue fd ptmx core stdin stdout stderr".split()
+    known = "null zero full random urandom tty pts shm mqueue fd ptmx core".split()
+    known += ["stdin", "stdout", "stderr"]
     return sorted(set(os.listdir("/dev")) - set(known)) or None
 @attempt
 def disk():
@@ -189,7 +190,10 @@ def shown_place(): return create(shown)
 @attempt
 def shown_mode(): return os.chmod(shown + "/tool", 0o777) or "changed"
 @attempt
-def shown_rename(): return os.rename(shown + "/tool", shown + "/tool2") or os.rename(shown + "/tool2", shown + "/tool") or "renamed"
+def shown_rename():
+    os.rename(shown + "/tool", shown + "/tool2")
+    os.rename(shown + "/tool2", shown + "/tool")
+    return "renamed"
 @attempt
 def shown_single(): return write(GIVEN["single"])
 @attempt

@@ -1,4 +1,4 @@
-"""What a worker leaves in its home, tree and git directory changes nothing of the host's, ever after.
+"""What a worker leaves in its home, tree and git directory changes nothing of the host's, ever.
 
 Each trap is set in a session; then the session is resumed, shown, imported and removed. Every step
 goes on or ends with one clear line, and the canaries of host and human are as they were.
@@ -39,9 +39,11 @@ TRAPS = {
     "scratch-to-etc": ("ln -s CANARY .git/clsecure-export-1; ln -s /etc .git/x.damaged", GO_ON),
     "home-of-links": (
         (
-            "rm -rf ~/.claude ~/.claude.json; ln -s CANARY/file ~/.claude.json; ln -s CANARY ~/.claude;"
+            "rm -rf ~/.claude ~/.claude.json; ln -s CANARY/file ~/.claude.json; "
+            "ln -s CANARY ~/.claude;"
             "ln -s CANARY/file ~/.bashrc; ln -sf CANARY/file ~/.gitconfig; mkdir -p ~/.config;"
-            "ln -s CANARY ~/.config/firejail; ln -s CANARY/file ~/.Xauthority"
+            "ln -s CANARY ~/.config/firejail; ln -s CANARY/file ~/.Xauthority;"
+            "mkdir ~/.config/git; echo '[bad' > ~/.config/git/config"
         ),
         GO_ON,
     ),
@@ -173,7 +175,7 @@ def test_many_small_names_take_time_in_proportion(human):
     for count in (2_000, 20_000):
         project = human.repository(f"src/many-{count}")
         human.agent(
-            f"mkdir many; cd many; seq {count} | xargs touch; cd ..; git add -A; git commit -qm many"
+            f"mkdir many; (cd many; seq {count} | xargs touch); git add -A; git commit -qm many"
         )
         human.clsecure("--mode", "user", cwd=project)
         start = time.monotonic()

@@ -51,7 +51,8 @@ def test_a_second_start_says_busy_and_harms_nothing(human, project):
     listed = json.loads(human.clsecure("list", "--json").stdout)
     assert [session["status"] for session in listed] == ["running"]
     assert remains.is_locked(worker)
-    subprocess.run(["pkill", "-TERM", "-u", str(human.account.pw_uid), "-f", "clsecure"])
+    words = ["pkill", "-TERM", "-u", str(human.account.pw_uid), "-f", "clsecure"]
+    subprocess.run(words, check=True)
     first.wait(20)
     assert not remains.is_locked(worker)
     human.clsecure("import", "--branch", "b", "--yes", cwd=project)

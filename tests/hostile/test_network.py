@@ -1,4 +1,4 @@
-"""The network: no address answers in the box but the agent's API, and with --no-network not even that."""
+"""The network: nothing answers in the box but the agent's API; with --no-network not even that."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ def tcp(): return ask(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", GIVEN["t
 @attempt
 def tcp6(): return ask(socket.AF_INET6, socket.SOCK_STREAM, ("::1", GIVEN["tcp6"]))
 @attempt
-def mapped(): return ask(socket.AF_INET6, socket.SOCK_STREAM, ("::ffff:127.0.0.1", GIVEN["tcp"]))
+def mapped():
+    return ask(socket.AF_INET6, socket.SOCK_STREAM, ("::ffff:127.0.0.1", GIVEN["tcp"]))
 @attempt
 def any_address(): return ask(socket.AF_INET, socket.SOCK_STREAM, ("0.0.0.0", GIVEN["tcp"]))
 @attempt
-def other_loopback(): return ask(socket.AF_INET, socket.SOCK_STREAM, ("127.9.9.9", GIVEN["everywhere"]))
+def other_loopback():
+    return ask(socket.AF_INET, socket.SOCK_STREAM, ("127.9.9.9", GIVEN["everywhere"]))
 @attempt
 def udp(): return ask(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", GIVEN["udp"]))
 @attempt
-def own_address(): return ask(socket.AF_INET, socket.SOCK_STREAM, (GIVEN["address"], GIVEN["everywhere"]))
+def own_address():
+    return ask(socket.AF_INET, socket.SOCK_STREAM, (GIVEN["address"], GIVEN["everywhere"]))
 @attempt
 def abstract(): return ask(socket.AF_UNIX, socket.SOCK_STREAM, "\\0" + GIVEN["abstract"])
 @attempt
@@ -107,7 +110,9 @@ def bpf(): return syscall(321, 0, ctypes.create_string_buffer(72), 72)
 @attempt
 def keyring(): return syscall(250, 0, -4, 1)
 @attempt
-def performance(): return syscall(298, ctypes.create_string_buffer(b"\\1" + b"\\0" * 127), 0, -1, -1, 0)
+def performance():
+    attributes = ctypes.create_string_buffer(b"\\1" + b"\\0" * 127)
+    return syscall(298, attributes, 0, -1, -1, 0)
 @attempt
 def other_machine():
     # int 0x80, by which the 32-bit calls are made, from a child: it must be killed.
@@ -180,7 +185,9 @@ def serve(server, kind):
 
 def host_address():
     """An address of this host's own, if it has one besides loopback."""
-    said = subprocess.run(["hostname", "-I"], capture_output=True, text=True).stdout.split()
+    said = subprocess.run(
+        ["hostname", "-I"], capture_output=True, text=True, check=False
+    ).stdout.split()
     return next((word for word in said if "." in word), "127.0.0.1")
 
 

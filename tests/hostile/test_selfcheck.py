@@ -144,7 +144,7 @@ BROKEN = {
 
 
 CASES = [
-    pytest.param(changes, words, engine, id=f"{name}-{engine}")
+    pytest.param((changes, words, engine), id=f"{name}-{engine}")
     for name, (engines, changes, words) in BROKEN.items()
     for engine in engines
 ]
@@ -166,10 +166,9 @@ def run_in(human, project, package, engine):
     return ran, seen
 
 
-@pytest.mark.parametrize(("changes", "words", "engine"), CASES)
-def test_a_box_that_is_not_as_planned_runs_nothing(
-    human, project, tmp_path, changes, words, engine
-):
+@pytest.mark.parametrize("case", CASES)
+def test_a_box_that_is_not_as_planned_runs_nothing(human, project, tmp_path, case):
+    changes, words, engine = case
     ran, _ = run_in(human, project, patched(tmp_path, *changes), engine)
     assert ran.refused is not None, ran
     assert ran.refused.code == 3
@@ -187,8 +186,7 @@ def test_an_unchanged_copy_runs_the_command(human, project, tmp_path, engine):
 
 
 def test_an_init_that_is_not_the_first_process_kills_nothing(human, project, tmp_path):
-    # Were it to go on, "every other process" would be those of the host: so it is disarmed here
-    # too.
+    # Were it to go on, "every other process" would be the host's: so it is disarmed here too.
     package = patched(
         tmp_path,
         ("box.py", "sc.CLONE_NEWNS | sc.CLONE_NEWPID |", "sc.CLONE_NEWNS |"),
