@@ -58,7 +58,7 @@ class Caller:
     ) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.settimeout(30)
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
+        self._said = tempfile.TemporaryFile()
         sudo = {} if uid is None else {"SUDO_UID": str(uid)}
         with theirs:
             self.process = subprocess.Popen(
