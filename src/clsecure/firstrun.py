@@ -46,6 +46,18 @@ def login_file(home: Path, environ: Mapping[str, str]) -> bytes:
     return _encode(login) if login else b""
 
 
+def mark(home: Path, places: tuple[Path, ...], environ: Mapping[str, str]) -> str:
+    """Return a mark that differs when `settling` would settle anything else.
+
+    Not a digest to be relied on against anybody: it tells changes, and says little of the key.
+    """
+    from zlib import crc32
+
+    key = environ.get("ANTHROPIC_API_KEY", "")
+    words = [str(place) for place in places] + [key, login_file(home, environ).decode()]
+    return f"{crc32(json.dumps(words).encode()):08x}"
+
+
 def settling(
     argv: tuple[str, ...], home: Path, places: tuple[Path, ...], environ: Mapping[str, str]
 ) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from clsecure import agent, describe, hooks, session
+from collections.abc import Mapping
+
+from clsecure import agent, describe, hooks, paths, session
 from clsecure.choices import Start
 from clsecure.commands.common import Ahead
 from clsecure.errors import ExitCode, UserError
@@ -10,6 +12,9 @@ from clsecure.git import Git
 from clsecure.helper.protocol import Session
 from clsecure.invocation import Invocation
 from clsecure.plan import Plan
+from clsecure.store import Store
+
+_SETTLED = "settled"  # worker to a mark of the answers that its home was last given
 
 
 def run_planned(invocation: Invocation, plan: Plan, ahead: Ahead) -> int:
@@ -35,14 +40,26 @@ def run_agent(opened: session.OpenSession, invocation: Invocation) -> int:
         raise ValueError("the plan has no agent")
     resumes = opened.resumed and opened.has_history
     argv = agent.argv(plan.agent, invocation.arguments, resumes=resumes)
-    variables = plan.agent_environment
-    if opened.resumed:
-        opened.box.note(-1, -1)  # what was counted is not what an end like kill -9 would leave
-        from clsecure import firstrun
-
-        places = (plan.project, plan.facts.cwd)
-        argv, variables = firstrun.settling(argv, plan.facts.home, places, variables)
+    argv, variables = _settled(opened, invocation, argv)
     return opened.box.run(argv, cwd=str(plan.facts.cwd), variables=variables)
+
+
+def _settled(
+    opened: session.OpenSession, invocation: Invocation, argv: tuple[str, ...]
+) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Return command and variables; a kept home is settled first, where anything has changed."""
+    from clsecure import firstrun
+
+    plan, variables = opened.plan, opened.plan.agent_environment
+    places = (plan.project, plan.facts.cwd)
+    store = Store(paths.state_directory(invocation.environ))
+    now = firstrun.mark(plan.facts.home, places, variables)
+    if store.read(_SETTLED).get(opened.record.worker) == now:
+        return argv, variables
+    store.update(_SETTLED, {opened.record.worker: now})
+    if not opened.resumed:
+        return argv, variables  # its home was made with these answers a moment ago
+    return firstrun.settling(argv, plan.facts.home, places, variables)
 
 
 def start_or_resume(opening: session.Opening, invocation: Invocation) -> session.Opening:

@@ -36,7 +36,6 @@ def _run(invocation: Invocation, plan: Plan, ahead: common.Ahead, argv: tuple[st
                 invocation.output.note(describe.start_line(opened))
             if not opened.resumed:
                 hooks.set_up(opened, invocation.environ, invocation.output)
-            opened.box.note(-1, -1)  # from here on nobody has counted what it holds
             # A person in a shell may start the agent; a script's command needs no key for it.
             variables = plan.agent_environment if is_shell else {}
             code = opened.box.run(argv, cwd=str(plan.facts.cwd), variables=variables)

@@ -141,7 +141,10 @@ class Sessions:
             same = ("workspace", "git_dir", "home", "objects")
             if any(getattr(session, name) != getattr(request, name) for name in same):
                 raise Refusal("this session was made for another workspace", code=2)
-            session = session.replace(mode=request.mode, engine=request.engine)
+            state.uncount()
+            session = session.replace(
+                mode=request.mode, engine=request.engine, commits=-1, changes=-1
+            )
             return self._build(request, state, session)
         except BaseException:
             self.lose_box()

@@ -18,6 +18,7 @@ ROOT = "/var/lib/clsecure"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_RECORD = 1 << 20
 _ATTEMPTS = 10
+_UNCOUNTED = "uncounted"
 _MAKER = "maker"  # the human's user id, until there is a record
 
 TYPE_CHECKING = False
@@ -119,6 +120,20 @@ class State:
         finally:
             os.close(new)
         os.rename("record.new", "record.json", src_dir_fd=self.directory, dst_dir_fd=self.directory)
+        if _exists(self.directory, _UNCOUNTED):
+            os.unlink(_UNCOUNTED, dir_fd=self.directory)
+
+    def uncount(self) -> None:
+        """Note that what the session holds is not what was counted: it is opened again.
+
+        A mark beside the record, since writing that one waits for the disk at each start.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            os.close(os.open(_UNCOUNTED, flags, 0o600, dir_fd=self.directory))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise  # without room for a name there is none for more work either
 
     def make(self, name: str, mode: int, uid: int = 0, gid: int = 0) -> int:
         """Make a directory of the state for that owner and open it."""
@@ -242,7 +257,7 @@ def read_record(directory: int) -> Session | None:
     except FileNotFoundError:
         return None
     try:
-        return Session.from_json(decode(os.read(record, _MAX_RECORD)))
+        session = Session.from_json(decode(os.read(record, _MAX_RECORD)))
     except (BadField, ValueError) as error:
         raise Refusal(
             f"the session's record cannot be read: {error}",
@@ -251,6 +266,7 @@ def read_record(directory: int) -> Session | None:
         ) from None
     finally:
         os.close(record)
+    return session.replace(commits=-1, changes=-1) if _exists(directory, _UNCOUNTED) else session
 
 
 def all_sessions(root: int, human: int) -> tuple[Session, ...]:
