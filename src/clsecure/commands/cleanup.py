@@ -26,7 +26,7 @@ def run(invocation: Invocation) -> int:
             invocation.output.note("there is no worker for this project")
             return ExitCode.OK
         _confirm(invocation, (opening.found,))
-        _purge(invocation, opening, opening.found)
+        purge(invocation, opening, opening.found)
     return ExitCode.OK
 
 
@@ -46,8 +46,13 @@ def _all(invocation: Invocation) -> int:
     return failed
 
 
-def _purge(invocation: Invocation, opening: session.Opening, found: Session) -> None:
-    """Run the project's hook, if there is one, and remove the worker, whatever came of the hook."""
+def purge(
+    invocation: Invocation, opening: session.Opening, found: Session, *, keep_refs: bool = True
+) -> None:
+    """Run the project's hook, if there is one, and remove the worker, whatever came of the hook.
+
+    With `keep_refs`, refs that hold what was not made a branch stay in the repository.
+    """
     output = invocation.output
     if _has_hook(found):
         try:
@@ -57,7 +62,7 @@ def _purge(invocation: Invocation, opening: session.Opening, found: Session) -> 
             output.warn(f"the cleanup hook was not run: {error.message}")
     with output.progress("removing the worker"):
         session.remove(opening, found.worker)
-    ending.forget_refs(opening.plan.facts.repository, found.worker, keep=True)
+    ending.forget_refs(opening.plan.facts.repository, found.worker, keep=keep_refs)
     output.say(f"removed: {found.worker}")
 
 
@@ -74,7 +79,7 @@ def _remove(invocation: Invocation, one: Session) -> None:
         else:
             with session.reach(plan, there.environ, there.output) as opening:
                 if opening.found is not None and opening.found.worker == one.worker:
-                    _purge(there, opening, opening.found)
+                    purge(there, opening, opening.found)
                     return
     helper = privileged.start(invocation.environ, may_ask=invocation.output.can_ask)
     try:

@@ -74,14 +74,19 @@ def kept_session(
     made = make_plan(invocation, need=Need.NONE)
     with session.reach(made, invocation.environ, invocation.output) as opening:
         if opening.found is None:
-            name = f" {made.session}" if made.session else ""
-            raise UserError(
-                f"there is no session{name} for this project",
-                hint="`clsecure list` shows all of yours, `clsecure` starts one",
-                code=ExitCode.USAGE,
-            )
+            raise no_session(made)
         with session.open_box(opening, invocation.environ, invocation.output) as opened:
             yield opening, opened
+
+
+def no_session(plan: Plan) -> UserError:
+    """Return the error for a project that has no such session."""
+    name = f" {plan.session}" if plan.session else ""
+    return UserError(
+        f"there is no session{name} for this project",
+        hint="`clsecure list` shows all of yours, `clsecure` starts one",
+        code=ExitCode.USAGE,
+    )
 
 
 def repository_of(project: str) -> git.Repository | None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from clsecure import describe
-from clsecure.commands import common, ending
+from clsecure import describe, session
+from clsecure.choices import Need
+from clsecure.commands import cleanup, common
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
 
 
 def run(invocation: Invocation) -> int:
     """Remove the session of this project, after a question."""
-    with common.kept_session(invocation) as (opening, session):
-        question = f"Throw the work of {session.record.worker} away"
-        question += f" ({describe.holds(session.record)})?"
+    plan = common.make_plan(invocation, need=Need.NONE)
+    with session.reach(plan, invocation.environ, invocation.output) as opening:
+        found = opening.found
+        if found is None:
+            raise common.no_session(plan)
+        question = f"Throw the work of {found.worker} away ({describe.holds(found)})?"
         if not invocation.output.confirm(question, default=False):
             raise UserError("nothing was discarded", code=ExitCode.FAILURE)
-        ending.discard(opening, session, invocation.output)
+        cleanup.purge(invocation, opening, found, keep_refs=False)
     return ExitCode.OK
