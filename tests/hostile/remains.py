@@ -9,6 +9,8 @@ import pwd
 import time
 from pathlib import Path
 
+from world.leftovers import cgroups
+
 STATE = Path("/var/lib/clsecure")
 
 
@@ -52,9 +54,9 @@ def is_locked(worker: str) -> bool:
 def cgroup_processes(worker: str) -> list[str]:
     """The processes in the worker's cgroup."""
     found = []
-    for listing in Path("/sys/fs/cgroup").glob(f"**/clsecure/{worker}/cgroup.procs"):
+    for place in cgroups():
         with contextlib.suppress(OSError):
-            found += listing.read_text().split()
+            found += (place / "cgroup.procs").read_text().split() if place.name == worker else []
     return found
 
 

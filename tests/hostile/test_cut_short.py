@@ -130,8 +130,8 @@ def test_the_box_ends_with_its_helper_in_two_ways(human, tmp_path, ways):
             time.sleep(0.01)
         time.sleep(0.3)
         caller.process.kill()
-        left = remains.gone_within(2, worker, uid)
         try:
+            left = remains.gone_within(2, worker, uid)
             assert (left == {}) is ends, left
         finally:
             if not ends:

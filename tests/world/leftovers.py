@@ -10,6 +10,7 @@ import json
 import os
 import pwd
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,7 +63,9 @@ class Process(NamedTuple):
 
     def serves(self, account: pwd.struct_passwd) -> bool:
         """Say whether it is that user's, or somebody's who was told of them: root's, a worker's."""
-        return self.uid == account.pw_uid or account.pw_name in self.environment
+        told = account.pw_name in self.environment
+        by_sudo = f"SUDO_UID={account.pw_uid}" in self.environment.split("\0")
+        return self.uid == account.pw_uid or told or by_sudo
 
 
 def leftovers() -> frozenset[Left]:
@@ -133,8 +136,10 @@ def mounts_of(pattern: str) -> list[str]:
 
 def cgroups() -> Iterator[Path]:
     """Yield the sessions' cgroup directories."""
-    for hierarchy in ("", "*/"):
-        yield from Path("/sys/fs/cgroup").glob(f"{hierarchy}clsecure/{PREFIX}*")
+    root = Path("/sys/fs/cgroup")
+    for hierarchy in (root, *root.glob("*/")):
+        with suppress(OSError):  # they come and go
+            yield from [place for place in (hierarchy / "clsecure").iterdir() if place.is_dir()]
 
 
 def _owners() -> dict[str, str]:
