@@ -27,9 +27,13 @@ EVERYWHERE = ONE_SESSION | {"list", "setup", "doctor", "demo", "completion"}
 # Untracked files with these names are not shown to the agent; `SHOWN` are the harmless ones among
 # them. Tracked files are never hidden: they are in the history that the agent has anyway.
 HIDDEN = (
-    *(".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "id_*"),
-    *(".netrc", ".git-credentials", ".pypirc", ".htpasswd", "*.tfstate", "*.tfstate.*"),
-    *("*.tfvars", "credentials*.json", "service-account*.json", "*.kdbx"),
+    *(".env", ".env.*"),
+    *("*.pem", "*.key", "*.p12", "*.pfx", "*.keystore", "*.jks", "*.kdbx"),
+    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
+    *(".netrc", "_netrc", ".git-credentials", ".npmrc", ".pypirc", ".htpasswd"),
+    *("*.tfstate", "*.tfstate.*", "*.tfvars"),
+    *("credentials*.json", "service-account*.json"),
+    *(".aws", ".gnupg", ".ssh"),
 )
 SHOWN = ("*.example", "*.sample", "*.template", "*.dist", "*.pub")
 

@@ -6,7 +6,8 @@ import pytest
 from gitworld import git, write
 
 from clsecure.errors import UserError
-from clsecure.workspace.masks import DEFAULT_HIDE, start_scan
+from clsecure.options import HIDDEN
+from clsecure.workspace.masks import start_scan
 
 SECRET = [
     ".env",
@@ -131,7 +132,7 @@ def test_patterns(world, hide, show, expected):
 def test_show_lifts_a_default(world):
     write(world.top / ".env", "x")
     write(world.top / "a/.env", "x")
-    assert scan(world, hide=DEFAULT_HIDE, show=["a/.env"]) == (".env",)
+    assert scan(world, hide=HIDDEN, show=["a/.env"]) == (".env",)
     assert scan(world, show=[".env"]) == ()
 
 

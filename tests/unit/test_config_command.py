@@ -41,7 +41,7 @@ workspace               auto                         default
 network                 none                         --no-network
 docker                  false                        default
 skip_docker_autodetect  false                        default
-hide                    19 default patterns, a\\x1bb  default, --hide
+hide                    27 default patterns, a\\x1bb  default, --hide
 show                    5 default patterns           default
 expose                  -                            default
 provider                anthropic                    default

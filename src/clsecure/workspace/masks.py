@@ -13,24 +13,10 @@ from collections.abc import Iterator, Sequence
 
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import SAFE, Repository, clean_environment
+from clsecure.options import HIDDEN, SHOWN
 from clsecure.output import escape
 from clsecure.process import run
 
-DEFAULT_HIDE: tuple[str, ...] = (
-    *(".env", ".env.*"),
-    *("*.pem", "*.key", "*.p12", "*.pfx", "*.keystore", "*.jks", "*.kdbx"),
-    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
-    *(".netrc", "_netrc", ".git-credentials", ".npmrc", ".pypirc"),
-    *("*.tfstate", "*.tfstate.*"),
-    *("credentials*.json", "service-account*.json"),
-    *(".aws", ".gnupg", ".ssh"),
-)
-# Examples that are meant to be shared, and the public halves of keys.
-DEFAULT_SHOW: tuple[str, ...] = (
-    *(".env.example", ".env.sample", ".env.template", ".env.dist"),
-    *(".env.*.example", ".env.*.sample", ".env.*.template", ".env.*.dist"),
-    *("id_rsa*.pub", "id_dsa*.pub", "id_ecdsa*.pub", "id_ed25519*.pub"),
-)
 # Trees that tools fill: large, and a secret in them was not put there by the human.
 PRUNED: tuple[str, ...] = (
     *(".git", "node_modules", "site-packages", ".venv", "venv", ".tox", ".nox", "target"),
@@ -41,16 +27,16 @@ _FEW = 50  # git is asked about so many paths by name; about more, for all that 
 
 def start_scan(
     repository: Repository,
-    hide: Sequence[str] = DEFAULT_HIDE,
+    hide: Sequence[str] = HIDDEN,
     show: Sequence[str] = (),
 ) -> Scan:
     """Start to look for secrets below the top of `repository`, beside this process.
 
     A pattern is a shell glob for a name or, with "/" in it, for a path relative to the top (where
-    "**" crosses directories); the case of ASCII letters does not matter. `show` and DEFAULT_SHOW
+    "**" crosses directories); the case of ASCII letters does not matter. `show` and SHOWN
     win over `hide`. Raises UserError where `find` or `grep` is missing.
     """
-    hidden, shown = _matcher(hide), _matcher((*DEFAULT_SHOW, *show))
+    hidden, shown = _matcher(hide), _matcher((*SHOWN, *show))
     prune = [word for name in PRUNED for word in ("-o", "-name", name)][1:]
     # Files first: find would else compare each of them with the names of pruned directories.
     files = ("find", ".", "-mindepth", "1", "!", "-type", "d", "-print0")
