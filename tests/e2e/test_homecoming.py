@@ -237,3 +237,31 @@ def test_ten_at_once(human):
         _, complaints = process.communicate(timeout=120)
         assert process.returncode == 0, complaints.decode()
         assert git(human, top, "show", f"{name}:made") == f"{name}\n"
+
+
+def test_what_an_import_left_outlives_the_worker(human):
+    top = human.repository("left")
+    human.agent("echo 1 > made; git add made; git commit -qm one; echo 2 > loose")
+    human.clsecure(cwd=top)
+    screen = open_terminal(human, *program("import"), cwd=top)
+    screen.answer("Branch:", "partly")
+    screen.answer("Commit the uncommitted work too (1 file)?", "n")
+    screen.wait("snapshot: refs/clsecure/")
+    screen.answer("Switch to partly?", "n")
+    screen.answer("Remove the worker", "y")
+    screen.wait("removed: ")
+    assert screen.end() == 0
+    (kept,) = set(_refs(human, top)) - {"refs/heads/main", "refs/heads/partly"}
+    assert kept.endswith("/snapshot")
+    assert git(human, top, "show", f"{kept}:loose") == "2\n"
+
+
+@pytest.mark.parametrize("command", ["cleanup", "discard"])
+def test_only_cleaning_up_keeps_what_an_import_left(human, command):
+    top = human.repository(f"left-{command}")
+    human.agent("echo 1 > made; git add made; git commit -qm one; echo 2 > loose")
+    human.clsecure(cwd=top)
+    human.clsecure("show", cwd=top)
+    human.clsecure(command, "--yes", cwd=top)
+    left = {ref for ref in _refs(human, top) if ref.startswith("refs/clsecure/")}
+    assert len(left) == (1 if command == "cleanup" else 0)

@@ -81,11 +81,11 @@ def start_or_resume(opening: session.Opening, invocation: Invocation) -> session
             hint="import it first, or give --fresh --yes",
             code=ExitCode.REFUSED,
         )
-    from clsecure.commands import ending
+    from clsecure.homecoming import branch as homebranch
 
     with output.progress("removing the former session"):
         session.remove(opening, opening.found.worker)
-    ending.forget_refs(plan.facts.repository, opening.found.worker, keep=False)
+    homebranch.discard(plan.facts.repository, opening.found.worker)
     return session.without_found(opening)
 
 

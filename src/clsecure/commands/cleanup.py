@@ -7,10 +7,12 @@ from pathlib import Path
 
 from clsecure import describe, hooks, privileged, session
 from clsecure.choices import Need
-from clsecure.commands import common, ending
+from clsecure.commands import common
 from clsecure.commands.list import find_sessions
 from clsecure.errors import ExitCode, UserError
+from clsecure.git import Repository
 from clsecure.helper.protocol import Remove, Removed, Session
+from clsecure.homecoming import branch as homebranch
 from clsecure.invocation import Invocation
 from clsecure.paths import CLEANUP_HOOK
 from clsecure.values import Entry, Layer, Origin
@@ -47,11 +49,12 @@ def _all(invocation: Invocation) -> int:
 
 
 def purge(
-    invocation: Invocation, opening: session.Opening, found: Session, *, keep_refs: bool = True
+    invocation: Invocation, opening: session.Opening, found: Session, *, keep_left: bool = True
 ) -> None:
     """Run the project's hook, if there is one, and remove the worker, whatever came of the hook.
 
-    With `keep_refs`, refs that hold what was not made a branch stay in the repository.
+    With `keep_left`, refs that an import has left the only copy in stay in the repository, unless
+    nothing of the session's is missing elsewhere.
     """
     output = invocation.output
     if _has_hook(found):
@@ -62,7 +65,7 @@ def purge(
             output.warn(f"the cleanup hook was not run: {error.message}")
     with output.progress("removing the worker"):
         session.remove(opening, found.worker)
-    ending.forget_refs(opening.plan.facts.repository, found.worker, keep=keep_refs)
+    _forget_refs(opening.plan.facts.repository, found, keep_left=keep_left)
     output.say(f"removed: {found.worker}")
 
 
@@ -88,8 +91,13 @@ def _remove(invocation: Invocation, one: Session) -> None:
         helper.close()
     repository = common.repository_of(one.project) if Path(one.project).is_dir() else None
     if repository is not None:
-        ending.forget_refs(repository, one.worker, keep=True)
+        _forget_refs(repository, one, keep_left=True)
     invocation.output.say(f"removed: {one.worker}")
+
+
+def _forget_refs(repository: Repository, one: Session, *, keep_left: bool) -> None:
+    is_safe = one.commits == 0 and one.changes == 0
+    homebranch.discard(repository, one.worker, keep_left=keep_left and not is_safe)
 
 
 def _has_hook(one: Session) -> bool:

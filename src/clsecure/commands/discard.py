@@ -19,5 +19,5 @@ def run(invocation: Invocation) -> int:
         question = f"Throw the work of {found.worker} away ({describe.holds(found)})?"
         if not invocation.output.confirm(question, default=False):
             raise UserError("nothing was discarded", code=ExitCode.FAILURE)
-        cleanup.purge(invocation, opening, found, keep_refs=False)
+        cleanup.purge(invocation, opening, found, keep_left=False)
     return ExitCode.OK

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from clsecure import describe, hooks
 from clsecure.choices import OnExit, WorkspaceKind
-from clsecure.errors import ExitCode, UserError
+from clsecure.errors import UserError
 from clsecure.git import Git, Repository
 from clsecure.homecoming import branch as homebranch
 from clsecure.homecoming import bundle, changes, review
@@ -44,9 +45,9 @@ def finish(invocation: Invocation, opening: Opening, session: OpenSession, *, co
     """Show what the session made, and do with it as asked; returns the exit code."""
     output = invocation.output
     hooks.clean_up(session, "stop", output)
-    work = collect(session, output)
-    show_summary(work, session, output)
     try:
+        work = collect(session, output)
+        show_summary(work, session, output)
         _dispose(invocation, opening, session, work)
     except KeyboardInterrupt:
         output.note(describe.kept(session))
@@ -142,28 +143,22 @@ def after_import(
     if output.confirm(f"Switch to {imported.branch}?", default=False):
         _attempt(lambda: homebranch.switch_to(repository, imported.branch), output)
     if output.confirm(f"Remove the worker {session.record.worker}?", default=False):
-        discard(opening, session, output, keep_refs=True)
+        left = any(kind in _LEFT for kind, _ in imported.others)
+        discard(opening, session, output, keep_left=left)
     else:
         output.note(describe.kept(session))
 
 
 def discard(
-    opening: Opening, session: OpenSession, output: Output, *, keep_refs: bool = False
+    opening: Opening, session: OpenSession, output: Output, *, keep_left: bool = False
 ) -> None:
     """Remove the session: its cleanup hook, its worker, its refs in the repository."""
     hooks.clean_up(session, "purge", output)
     with output.progress("removing the worker"):
         remove(opening, session.record.worker)
-    forget_refs(session.plan.facts.repository, session.record.worker, keep=keep_refs)
-    output.say(f"removed: {session.record.worker}")
-
-
-def forget_refs(repository: Repository, worker: str, *, keep: bool) -> None:
-    """Remove the session's refs; with `keep`, those that hold what was not made a branch stay."""
-    prefix = f"refs/clsecure/{worker}/"
-    if keep and Git(repository).lines("for-each-ref", "--format=%(refname)", f"{prefix}stash"):
-        return
-    homebranch.discard(repository, worker)
+    repository, worker = session.plan.facts.repository, session.record.worker
+    homebranch.discard(repository, worker, keep_left=keep_left)
+    output.say(f"removed: {worker}")
 
 
 def show_summary(work: Work, session: OpenSession, output: Output) -> None:
@@ -211,9 +206,9 @@ def show_diff(work: Work, repository: Repository, output: Output) -> None:
         output.say(text, multiline=True)
 
 
-def _attempt(action: object, output: Output) -> None:
+def _attempt(action: Callable[[], None], output: Output) -> None:
     try:
-        action()  # type: ignore[operator]
+        action()
     except UserError as error:
         output.error(error.message, error.hint)
 
@@ -231,6 +226,3 @@ def _list(names: tuple[str, ...], total: int | None = None) -> str:
     count = len(names) if total is None else total
     shown = ", ".join(names[:_SHOWN])
     return shown if count <= _SHOWN else f"{shown} and {count - _SHOWN} more"
-
-
-__all__ = ["ExitCode"]

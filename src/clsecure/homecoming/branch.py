@@ -170,10 +170,17 @@ def set_base(repository: Repository, key: str, oid: str) -> None:
     update_refs(Git(repository), [f"update {namespace(key)}base\0{oid}\0\0"])
 
 
-def discard(repository: Repository, key: str) -> None:
-    """Remove all of a session's own refs; what was imported stays."""
-    git = Git(repository)
-    names = git.lines("for-each-ref", "--format=%(refname)", namespace(key))
+def discard(repository: Repository, key: str, *, keep_left: bool = False) -> None:
+    """Remove all of a session's own refs; what was imported stays.
+
+    With `keep_left`, so do those which no import makes a branch of, and which hold the only copy:
+    stashes, other refs, and uncommitted work that was not to be committed.
+    """
+    git, prefix = Git(repository), namespace(key)
+    names = git.lines("for-each-ref", "--format=%(refname)", prefix)
+    if keep_left:
+        left = tuple(f"{prefix}{name}" for name in ("stash/", "other/", "snapshot"))
+        names = [name for name in names if not name.startswith(left)]
     update_refs(git, [f"delete {name}\0\0" for name in names])
 
 
