@@ -254,3 +254,12 @@ def test_what_a_killed_session_made_is_not_taken_for_nothing(human):
     assert human.run("git", "show", "saved:made", cwd=top).stdout == "x\n"
     human.agent("echo fresh")
     assert human.clsecure("--fresh", cwd=top).stdout == "fresh\n"  # all of it is at home
+
+
+@pytest.mark.parametrize(("agents", "code"), [(7, 7), (0, 6)])
+def test_an_export_that_fails_does_not_hide_the_agents_code(human, agents, code):
+    top = human.repository(f"unexported-{agents}")
+    human.agent(f"rm -rf .git/*; exit {agents}")
+    ran = human.clsecure(cwd=top, code=code)
+    assert "clsecure: " in ran.stderr
+    assert "kept: " in ran.stderr
