@@ -8,15 +8,15 @@ from clsecure import agent
 from clsecure.choices import Network, WorkspaceKind
 from clsecure.errors import ExitCode
 from clsecure.helper import engines
-from clsecure.helper.layout import INSIDE, layout
+from clsecure.helper.layout import INSIDE, bindable, layout
 from clsecure.helper.protocol import Open, Session
 from clsecure.invocation import Invocation
 from clsecure.plan import Plan
-from clsecure.session import OpenSession
-from clsecure.workspace import masks
+from clsecure.session import OpenSession, open_request
+from clsecure.workspace import gitseed, masks
 
 _NAMESPACES = ("mount", "pid", "ipc", "uts")
-_ANY_UID = 66000
+_UID = "UID"  # handed out when the worker is made
 _SHOWN = 6
 
 
@@ -99,12 +99,13 @@ def dry_run(plan: Plan, invocation: Invocation, command: tuple[str, ...] = ()) -
     output.say(f"namespaces: {' '.join((*_NAMESPACES, *network))}")
     output.say(f"user: {plan.worker}, without capabilities, no_new_privs, two seccomp filters")
     output.say("mounts:")
-    for mount in layout(_request(plan), plan.facts.host, worker=plan.worker, uid=_ANY_UID):
+    mounts = layout(_request(plan), plan.facts.host, worker=plan.worker, uid=_UID)
+    for mount in mounts:
         access = "read-write" if mount.writable else "read-only"
         source = f" from {mount.source}" if mount.source else ""
         output.say(f"  {mount.at}: {mount.kind}{source}, {access}")
     gate = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", f"{INSIDE}/launch")
-    start = engines.start(plan.engine, gate, uid=_ANY_UID, gid=_ANY_UID, writable=())
+    start = engines.start(plan.engine, gate, uid=_UID, gid=_UID, writable=bindable(mounts))
     output.say(f"started as {'root' if start.as_root else plan.worker}: {shlex.join(start.argv)}")
     if plan.agent and not command:
         command = agent.argv(plan.agent, invocation.arguments, resumes=False)
@@ -119,23 +120,6 @@ def _hidden(plan: Plan) -> tuple[str, ...]:
 
 
 def _request(plan: Plan) -> Open:
-    repository, api = plan.facts.repository, plan.endpoint
-    objects = repository.common_dir / "objects"
-    return Open(
-        project=str(plan.project),
-        session=plan.session,
-        action="create",
-        workers=plan.workers,
-        mode=plan.config.mode.value,
-        engine=plan.engine,
-        network=plan.config.network.value,
-        workspace=plan.workspace.value,
-        home=str(plan.facts.home),
-        git_dir=str(repository.git_dir),
-        base=str(repository.head.commit),
-        objects=() if plan.workspace is WorkspaceKind.CLONE else (str(objects),),
-        exposures=tuple(str(path) for path in plan.exposed),
-        masks=(),
-        listeners=(api.listener,) if api else (),
-        probe=agent.history_directory(plan.facts.cwd),
-    )
+    is_clone = plan.workspace is WorkspaceKind.CLONE
+    objects = () if is_clone else gitseed.git_seed(plan.facts.repository).objects
+    return open_request(plan, action="create", objects=objects, hidden=())

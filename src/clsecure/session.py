@@ -101,6 +101,8 @@ def open_box(opening: Opening, environ: Mapping[str, str], output: Output) -> It
             stack.enter_context(forward.start([forward.Forward(listeners[0], api.host, api.port)]))
         for listener in listeners:
             os.close(listener)
+        for warning in opened.warnings:
+            output.warn(warning)
         record = opened.session
         variables = planning.environment(plan, environ, record.worker, record.uid)
         box = Box(opening.helper, record, variables)
@@ -183,9 +185,23 @@ def _open(
     action: str,
     objects: tuple[Path, ...],
 ) -> tuple[Opened, list[int]]:
+    base = opening.found.base if opening.found else None
+    request = open_request(plan, action=action, base=base, objects=objects, hidden=hidden)
+    return opening.helper.ask(request, Opened)
+
+
+def open_request(
+    plan: Plan,
+    *,
+    action: str,
+    objects: tuple[Path, ...],
+    hidden: tuple[str, ...],
+    base: str | None = None,
+) -> Open:
+    """Return what root is asked for; `base` None is the commit that is checked out."""
     repository, api = plan.facts.repository, plan.endpoint
     is_clone = plan.workspace is WorkspaceKind.CLONE
-    request = Open(
+    return Open(
         project=str(plan.project),
         session=plan.session,
         action=action,
@@ -196,11 +212,10 @@ def _open(
         workspace=plan.workspace.value,
         home=str(plan.facts.home),
         git_dir=str(repository.git_dir),
-        base=opening.found.base if opening.found else str(repository.head.commit),
+        base=base or str(repository.head.commit),
         objects=tuple(str(path) for path in objects),
         exposures=tuple(str(path) for path in plan.exposed),
         masks=() if is_clone else hidden,
         listeners=(api.listener,) if api else (),
         probe=history_directory(plan.facts.cwd),
     )
-    return opening.helper.ask(request, Opened)

@@ -60,7 +60,7 @@ BROKEN = {
         [
             (
                 "mounts.py",
-                "        return self._read_only(source)\n",
+                "        return self._read_only(source, mount.source)\n",
                 "        return sc.clone_tree(source)\n",
             )
         ],
@@ -94,7 +94,7 @@ BROKEN = {
             (
                 "mounts.py",
                 "            return self._workspace(source)\n",
-                "            return self._read_only(source) and sc.clone_tree(source)\n",
+                "            return self._read_only(source, '') and sc.clone_tree(source)\n",
             )
         ],
         "not overlay",

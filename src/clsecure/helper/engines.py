@@ -22,7 +22,7 @@ class Start(Record):
 
 
 def start(
-    engine: str, gate: tuple[str, ...], *, uid: int, gid: int, writable: tuple[str, ...]
+    engine: str, gate: tuple[str, ...], *, uid: int | str, gid: int | str, writable: tuple[str, ...]
 ) -> Start:
     """Return how the gate is started in that engine (none, firejail, bubblewrap)."""
     if engine == "firejail":
@@ -58,7 +58,7 @@ _BUBBLEWRAP = (
 )
 
 
-def _drop(uid: int, gid: int) -> tuple[str, ...]:
+def _drop(uid: int | str, gid: int | str) -> tuple[str, ...]:
     return (
         *("--", SETPRIV, f"--reuid={uid}", f"--regid={gid}", "--clear-groups"),
         *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"),

@@ -76,7 +76,11 @@ class Init:
         # The kernel forgot it at each change of identity above. A helper that died in between is
         # seen by its channel, which is at its end then.
         sc.set_death_signal(signal.SIGKILL)
-        send(self._channel, Ready(), tuple(one.fileno() for one in listeners))
+        send(
+            self._channel,
+            Ready(warnings=tuple(builder.warnings)),
+            tuple(one.fileno() for one in listeners),
+        )
         for one in listeners:
             one.close()
         return True

@@ -75,6 +75,7 @@ def fill_devices(tree: int, devices: list[tuple[str, int]]) -> None:
         target = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=tree)
         sc.attach(mount, target)
         os.close(target)
+    sc.set_mount(tree, set_=sc.MOUNT_ATTR_RDONLY)
 
 
 _FRESH: dict[str, Callable[[Mount], int]] = {

@@ -11,7 +11,7 @@ import struct
 from . import engines
 from . import syscalls as sc
 from .inside import gate
-from .layout import INSIDE, Mount, outermost, writable_places
+from .layout import INSIDE, Mount, bindable, writable_places
 from .lean import accept, signal, socket
 from .protocol import Exec, Open
 from .records import Record
@@ -148,7 +148,7 @@ class Launch:
         box = self._box
         program = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", self._file)
         start = engines.start(
-            engine, program, uid=box.uid, gid=box.gid, writable=_bindable(box.mounts)
+            engine, program, uid=box.uid, gid=box.gid, writable=bindable(box.mounts)
         )
         sc.set_seccomp(base_program())
         if not start.as_root:
@@ -162,10 +162,6 @@ class Launch:
             # by the worker (prctl(2), PR_SET_DUMPABLE), and none of init's descriptors is left.
             os._exit(gate.serve(document))
         os.execve(start.argv[0], list(start.argv), _environment(box))
-
-
-def _bindable(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
-    return tuple(outermost(tuple(m.at for m in mounts if m.writable and m.at != "/proc")))
 
 
 def _environment(box: Box) -> dict[str, str]:

@@ -73,7 +73,7 @@ def look_at_host() -> Host:
     return Host(directories=tuple(directories), links=tuple(links))
 
 
-def layout(request: Open, host: Host, *, worker: str, uid: int) -> tuple[Mount, ...]:
+def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[Mount, ...]:
     """Return the mounts of the box, parents before what lies in them."""
     system = [Mount(kind="system", at=f"/{name}", source=f"/{name}") for name in host.directories]
     own = [
@@ -153,6 +153,11 @@ def outermost(paths: tuple[str, ...]) -> list[str]:
         if not any(within(path, other) for other in chosen):
             chosen.append(path)
     return chosen
+
+
+def bindable(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
+    """Return what an engine that makes everything read-only has to bind writable again."""
+    return tuple(outermost(tuple(m.at for m in mounts if m.writable and m.at != "/proc")))
 
 
 def writable_places(mounts: tuple[Mount, ...]) -> tuple[str, ...]:

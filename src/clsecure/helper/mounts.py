@@ -36,6 +36,7 @@ class Builder:
         self._set_uid = set_uid
         self._masks: tuple[str, ...] = ()
         self._files: dict[str, bytes] = {}
+        self.warnings: list[str] = []
 
     def build(
         self,
@@ -116,7 +117,7 @@ class Builder:
         source = self._human.act(lambda: _open_plain(mount.source))
         if mount.kind == "overlay":
             return self._workspace(source)
-        return self._read_only(source)
+        return self._read_only(source, mount.source)
 
     def _layer(self, name: str) -> int:
         # By its path, which is root's alone: a mount can only be cloned in the namespace it is in.
@@ -136,13 +137,17 @@ class Builder:
 
     def _with_own_files(self, etc: int) -> int:
         layer = etc_layer(self._files)
-        if layer is None:
-            return etc
         try:
-            tree = overlay((layer, etc), None, None, (), _READ_ONLY)
+            tree = overlay((layer, etc), None, None, (), _READ_ONLY) if layer is not None else None
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
+            tree = None
+        if tree is None:
+            self.warnings.append(
+                "/etc cannot be a layer here: the names of this host's people show in the box once "
+                "an account is made or changed"
+            )
             return etc
         self._files = {path: body for path, body in self._files.items() if path[:5] != "/etc/"}
         return tree
@@ -167,7 +172,7 @@ class Builder:
             raise
         return tree
 
-    def _read_only(self, source: int) -> int:
+    def _read_only(self, source: int, path: str) -> int:
         try:
             tree = self._idmapped(source)
         except Unsupported:
@@ -182,7 +187,11 @@ class Builder:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            return tree
+        self.warnings.append(
+            f"{path} is shown by a read-only mount alone, not by a file system of its own: sockets "
+            "in it can be reached"
+        )
+        return tree
 
     def _workspace(self, source: int) -> int:
         lower = self._idmapped(source)

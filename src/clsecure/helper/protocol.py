@@ -190,6 +190,8 @@ class Noted(Record):
 class Ready(Record):
     """From the box's init to the helper: it stands; the descriptors are its listening sockets."""
 
+    warnings: tuple[str, ...] = ()  # what could be had only in a weaker form
+
 
 class Failed(Record):
     """The request could not be carried out; `code` is an exit code of clsecure."""
