@@ -11,8 +11,6 @@ from clsecure import git, paths
 from clsecure.helper.layout import Host, look_at_host
 
 _ENGINES = {"firejail": "/usr/bin/firejail", "bubblewrap": "/usr/bin/bwrap"}
-# Linux 5.19 has overlays on idmapped layers; fs/overlayfs/super.c, ovl_get_layers().
-_OVERLAY_SINCE = (5, 19)
 
 
 class Facts(NamedTuple):
@@ -50,11 +48,6 @@ def kernel() -> tuple[int, int]:
     """Return the kernel's version: major, minor."""
     major, minor = os.uname().release.split(".")[:2]
     return int(major), int("".join(c for c in minor if c.isdigit()) or 0)
-
-
-def has_idmapped_overlay() -> bool:
-    """Say whether this kernel can show a tree copy-on-write under another owner."""
-    return kernel() >= _OVERLAY_SINCE
 
 
 def filesystem_of(path: Path) -> str:

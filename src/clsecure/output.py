@@ -59,7 +59,6 @@ class Style(StrEnum):
     RED = "31"
     GREEN = "32"
     YELLOW = "33"
-    CYAN = "36"
 
 
 class Output:

@@ -14,6 +14,7 @@ from clsecure.errors import ExitCode, UserError
 from clsecure.facts import Facts
 from clsecure.modes import engine_for
 
+# Overlays on idmapped layers; fs/overlayfs/super.c, ovl_get_layers().
 _OVERLAY_SINCE = (5, 19)
 # File systems that cannot be idmapped, or cannot lie below an overlay, however new the kernel.
 _NOT_BELOW = {

@@ -11,7 +11,6 @@ from pathlib import Path
 from clsecure.errors import UserError
 
 _TRUST = "trust"
-_ANSWERS = "answers"
 
 
 class Store:
@@ -31,14 +30,6 @@ class Store:
     def trust(self, project: Path, content: bytes) -> None:
         """Remember that the human allowed this content; other content needs a new consent."""
         self.update(_TRUST, {os.fspath(project): _digest(content)})
-
-    def answer(self, question: str) -> str | None:
-        """Return what the human once answered to `question`, or None."""
-        return self.read(_ANSWERS).get(question)
-
-    def remember(self, question: str, answer: str) -> None:
-        """Remember the answer to a question that is asked only once."""
-        self.update(_ANSWERS, {question: answer})
 
     def read(self, name: str) -> dict[str, str]:
         """Return the mapping called `name`; empty where there is none."""

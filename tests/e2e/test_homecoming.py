@@ -170,6 +170,8 @@ def test_import_asks_what_it_must(human):
     human.clsecure(cwd=top)
     screen = open_terminal(human, *program("import"), cwd=top)
     screen.wait("uncommitted work in 1 file")
+    screen.answer("Branch:", "main")
+    screen.wait("the branch main exists already")
     screen.answer("Branch:", "mine")
     screen.answer("Commit the uncommitted work too (1 file)?", "y")
     screen.answer("Message:", "said by me")
@@ -254,6 +256,16 @@ def test_what_an_import_left_outlives_the_worker(human):
     (kept,) = set(_refs(human, top)) - {"refs/heads/main", "refs/heads/partly"}
     assert kept.endswith("/snapshot")
     assert git(human, top, "show", f"{kept}:loose") == "2\n"
+
+
+def test_a_base_that_nothing_holds_is_held_again(human):
+    top = human.repository("based")
+    human.agent("true")
+    human.clsecure(cwd=top)
+    (base,) = [ref for ref in _refs(human, top) if ref.endswith("/base")]
+    git(human, top, "update-ref", "-d", base)
+    human.clsecure("show", cwd=top)
+    assert base in _refs(human, top)
 
 
 @pytest.mark.parametrize("command", ["cleanup", "discard"])

@@ -396,8 +396,10 @@ def test_control_a_plain_bind_is_undone_by_a_mount_call(planted, tmp_path):
             "        except OSError as error:\n            if error.errno != errno.EINVAL:\n"
             "                raise\n        self.warnings"
         ),
-        "            return tree\n        except OSError as error:\n            raise error\n"
-        "        self.warnings",
+        (
+            "            return tree\n        except OSError as error:\n            raise error\n"
+            "        self.warnings"
+        ),
     )
     assert run_as_root(human, top, tmp_path / "b", source, plain) == "written"
 

@@ -19,47 +19,47 @@ def mode(path):
 
 
 def test_remembers(store):
-    assert store.answer("told about x") is None
-    store.remember("told about x", "yes")
-    store.remember("told about y", "no")
-    assert Store(store.directory).answer("told about x") == "yes"
-    assert store.answer("told about y") == "no"
+    assert store.read("answers").get("told about x") is None
+    store.update("answers", {"told about x": "yes"})
+    store.update("answers", {"told about y": "no"})
+    assert Store(store.directory).read("answers").get("told about x") == "yes"
+    assert store.read("answers").get("told about y") == "no"
 
 
 def test_everything_is_private(store):
-    store.remember("a", "b")
+    store.update("answers", {"a": "b"})
     store.append_log("x")
     assert mode(store.directory) == 0o700
     assert {mode(path) for path in store.directory.iterdir()} == {0o600}
 
 
 def test_reading_makes_nothing(store):
-    store.answer("a")
+    store.read("answers").get("a")
     assert not store.directory.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": 1}', b"\xff", b"[" * 100_000])
 def test_what_is_not_understood_counts_as_empty(store, content):
-    store.remember("a", "b")
+    store.update("answers", {"a": "b"})
     (store.directory / "answers.json").write_bytes(content)
-    assert store.answer("a") is None
-    store.remember("c", "d")
-    assert store.answer("c") == "d"
+    assert store.read("answers").get("a") is None
+    store.update("answers", {"c": "d"})
+    assert store.read("answers").get("c") == "d"
 
 
 def test_no_half_written_file_is_left(store):
-    store.remember("a", "b")
+    store.update("answers", {"a": "b"})
     assert sorted(path.name for path in store.directory.iterdir()) == ["answers.json", "lock"]
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
-        Store(tmp_path / "file").remember("a", "b")
+        Store(tmp_path / "file").update("answers", {"a": "b"})
 
 
 def test_a_planted_link_is_not_followed(store, tmp_path):
-    store.remember("a", "b")
+    store.update("answers", {"a": "b"})
     (tmp_path / "precious").write_text("precious")
     (store.directory / "clsecure.log").symlink_to(tmp_path / "precious")
     with pytest.raises(OSError, match="symbolic links"):
@@ -74,7 +74,7 @@ def test_the_log_is_cut(store):
 
 
 def _remember(directory, number):
-    Store(directory).remember(f"question {number}", "yes")
+    Store(directory).update("answers", {f"question {number}": "yes"})
 
 
 def test_writers_at_once_lose_nothing(store):

@@ -99,8 +99,3 @@ def repository_of(project: str) -> git.Repository | None:
         return git.discover(Path(project))
     except UserError:
         return None
-
-
-def session_name(config: Config) -> str:
-    """Return the session's name for people."""
-    return config.session or "default"

@@ -30,13 +30,15 @@ def collect(session: OpenSession, output: Output) -> Work:
             paths = clone.changed_paths(session.box)
         else:
             paths = session.box.changed_paths()
-        work = bundle.fetch(
+        repository, key, base = (
             session.plan.facts.repository,
-            session.box,
-            key=session.record.worker,
-            base=session.record.base,
-            paths=paths,
+            session.record.worker,
+            session.record.base,
         )
+        if Git(repository).has(base):
+            # Again, for a start that was cut short before this: a clean-up must spare the base.
+            homebranch.set_base(repository, key, base)
+        work = bundle.fetch(repository, session.box, key=key, base=base, paths=paths)
         session.box.note(work.commits, len(work.changes))
     return work
 
@@ -97,7 +99,7 @@ def import_work(invocation: Invocation, session: OpenSession, work: Work) -> Imp
     message: str | None = f"Uncommitted work of {session.record.worker}"
     if output.can_ask and not config.yes:
         if config.branch is None:
-            name = output.ask("Branch:", default=name, flag="--branch NAME")
+            name = _ask_branch(session.plan.facts.repository, name, output)
         if work.snapshot:
             files = _count(work.snapshot.files, "file")
             question = f"Commit the uncommitted work too ({files})?"
@@ -108,6 +110,17 @@ def import_work(invocation: Invocation, session: OpenSession, work: Work) -> Imp
     return homebranch.import_work(
         session.plan.facts.repository, work, branch=name, commit_message=message
     )
+
+
+def _ask_branch(repository: Repository, suggested: str, output: Output) -> str:
+    while True:
+        name = output.ask("Branch:", default=suggested, flag="--branch NAME")
+        try:
+            homebranch.check_branch(repository, name)
+        except UserError as error:
+            output.error(error.message, error.hint)
+        else:
+            return name
 
 
 def note_import(session: OpenSession, imported: Imported) -> None:

@@ -31,13 +31,6 @@ class Cgroup:
         self.path = path
         self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def processes(self) -> list[int]:
-        """Return the processes in the cgroup, as numbered outside the box."""
-        if not self.path:
-            return []
-        with open(f"{self.path}/cgroup.procs", encoding="ascii") as file:
-            return [int(line) for line in file]
-
     def kill(self) -> None:
         """End every process in it."""
         if self.path:

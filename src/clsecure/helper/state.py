@@ -115,7 +115,8 @@ class State:
             dir_fd=self.directory,
         )
         try:
-            os.write(new, body)
+            if os.write(new, body) != len(body):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(new)
         finally:
             os.close(new)
