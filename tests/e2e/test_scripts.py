@@ -7,10 +7,11 @@ import signal
 import subprocess
 import time
 
+import pexpect
 import pytest
 
 from e2e.boxes import BOXES, OVERLAY
-from e2e.screen import CTRL_C, CTRL_D, open_terminal, program
+from e2e.screen import CTRL_C, CTRL_D, Terminal, open_terminal, program
 
 _NEVER_READ = "DO NOT READ ME\n"
 
@@ -263,3 +264,26 @@ def test_an_export_that_fails_does_not_hide_the_agents_code(human, agents, code)
     ran = human.clsecure(cwd=top, code=code)
     assert "clsecure: " in ran.stderr
     assert "kept: " in ran.stderr
+
+
+def test_ctrl_c_while_the_box_is_checked_ends_the_session(human):
+    top = human.repository("checked")
+    human.agent("echo started")
+    slow = human.write("slow", '#!/bin/sh\nsleep 8\nexec /usr/bin/yes "$@"\n', mode=0o755)
+    changes = f"mount --bind /usr/bin/bwrap /usr/bin/yes; mount --bind {slow} /usr/bin/bwrap"
+    argv = human.argv(program("--engine", "bubblewrap"))
+    script = f'{changes}; exec "$@"'
+    spawned = pexpect.spawn(
+        "unshare",
+        ["--mount", "--propagation", "private", "sh", "-c", script, "sh", *argv],
+        cwd=str(top),
+        encoding="utf-8",
+        timeout=30,
+    )
+    screen = Terminal(spawned)
+    screen.wait("namespace mode (bubblewrap)")
+    time.sleep(1)
+    screen.type(CTRL_C)
+    screen.wait("clsecure: interrupted", seconds=4)
+    assert screen.end() == 130
+    assert "started" not in screen.raw
