@@ -99,8 +99,8 @@ def test_half_a_copy_is_no_session(human, project, victim):
 SLEEP = "import os, time; os.fork(); time.sleep(300)"
 DEATH_SIGNAL = (
     "init.py",
-    "        sc.set_death_signal(signal.SIGKILL)\n        send(self._channel, Ready(),",
-    "        send(self._channel, Ready(),",
+    "        sc.set_death_signal(signal.SIGKILL)\n        send(\n            self._channel,\n",
+    "        send(\n            self._channel,\n",
 )
 END_OF_CHANNEL = (
     "attended.py",

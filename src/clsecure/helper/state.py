@@ -161,12 +161,20 @@ class State:
 
     def erase(self) -> None:
         """Remove the emptied state itself; the lock is held until then, so nobody is let in."""
-        for name in (_MAKER, "lock"):
+        while True:
+            for name in (_MAKER, "lock"):
+                try:
+                    os.unlink(name, dir_fd=self.directory)
+                except FileNotFoundError:
+                    continue
             try:
-                os.unlink(name, dir_fd=self.directory)
-            except FileNotFoundError:
-                continue
-        os.rmdir(self.worker, dir_fd=self._root)
+                os.rmdir(self.worker, dir_fd=self._root)
+            except OSError as error:
+                # Another start may have made a lock here, and will find it to be nobody's.
+                if error.errno != errno.ENOTEMPTY or not _exists(self.directory, "lock"):
+                    raise
+            else:
+                return
 
 
 def is_free(root: int, worker: str, human: int) -> bool:
