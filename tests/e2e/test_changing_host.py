@@ -9,7 +9,7 @@ import pytest
 
 from e2e.boxes import BOXES
 
-_ACCOUNT = "echo ready; read go; getent passwd $(id -u); cat /etc/hosts"
+_ACCOUNT = "echo ready; read go; getent passwd $(id -u); head -n 1 /etc/nsswitch.conf; cat /etc/hosts"
 
 
 @pytest.mark.parametrize("kind", BOXES[:3], ids=str, indirect=True)
@@ -25,6 +25,7 @@ def test_accounts_made_meanwhile_do_not_uncover_the_hosts(human, kind):
     subprocess.run(["userdel", stranger], check=True)
     said, complaints = running.communicate(b"go\n", timeout=30)
     assert running.returncode == 0, complaints
-    account, *hosts = said.decode().splitlines()
+    account, names, *hosts = said.decode().splitlines()
     assert account.endswith(f":{human.home}:/bin/bash")
+    assert names == "passwd: files"  # whatever the host asks for names, its sockets stay outside
     assert any(line.endswith(" api.anthropic.com") for line in hosts)

@@ -36,7 +36,7 @@ def test_a_dry_run_tells_and_changes_nothing(human, kind):
         if line.startswith("  /"):
             at, _, rest = line.strip().partition(": ")
             promised[at.replace("/UID", f"/{uid}")] = rest.endswith("read-only")
-    files = {"/etc/passwd", "/etc/group", "/etc/hosts"}
+    files = {"/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts"}
     assert files <= set(promised)
     assert {at: real.get(at) for at in set(promised) - files} == {
         at: read_only for at, read_only in promised.items() if at not in files

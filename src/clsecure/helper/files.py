@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
 _FIRST_PERSON, _NOBODY = 1000, 65534
 _PROGRAMS = ("gate.py",)
+# Who else could be asked for names listens outside of the box; firejail asks some 20 times.
+_NAME_SERVICES = b"""passwd: files
+group: files
+shadow: files
+gshadow: files
+hosts: files dns
+networks: files
+protocols: files
+services: files
+ethers: files
+rpc: files
+"""
 
 
 def programs() -> dict[str, bytes]:
@@ -30,6 +42,7 @@ def etc(request: Open, worker: pwd.struct_passwd) -> dict[str, bytes]:
     files = {
         "/etc/passwd": _accounts("/etc/passwd", worker.pw_uid, worker.pw_name, home=request.home),
         "/etc/group": _accounts("/etc/group", worker.pw_gid, worker.pw_name),
+        "/etc/nsswitch.conf": _NAME_SERVICES,
     }
     resolver = os.path.realpath("/etc/resolv.conf")
     if request.network == "open":

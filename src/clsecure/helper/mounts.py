@@ -95,6 +95,8 @@ class Builder:
                 os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
                 _write_new(path, content)
                 continue
+            if not os.path.exists(path):
+                continue  # /etc/nsswitch.conf, which not every host has
             own = f"{INSIDE}/file-{number}"
             _write_new(own, content)
             tree = sc.clone_tree(_open(own, os.O_PATH | os.O_NOFOLLOW))
