@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clsecure.helper import layout
-from clsecure.helper.box import id_map
 from clsecure.helper.check import check_exec, check_session, check_worker
+from clsecure.helper.idmap import id_map
 from clsecure.helper.layout import Host, check_places, outermost, within, writable_places
 from clsecure.helper.protocol import Exec, Open, Refusal
 from clsecure.naming import worker_names

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import select
 
 from . import files, init
 from . import syscalls as sc
 from .cgroup import Cgroup
+from .idmap import Swap
 from .launch import Box as BoxPlan
 from .layout import Host, Mount
 from .lean import signal, socket
 from .mounts import Builder
-from .places import Owner
 from .protocol import INIT_ANSWERS, Open, Refusal, Session, receive, send
 from .records import Record
 from .state import ROOT
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     import pwd
 
 _NAMESPACES = sc.CLONE_NEWNS | sc.CLONE_NEWPID | sc.CLONE_NEWIPC | sc.CLONE_NEWUTS
-_MAX_ID = 0xFFFF_FFFF
 
 
 class Box:
@@ -33,13 +31,13 @@ class Box:
         request: Open,
         session: Session,
         *,
-        human: Owner,
+        swap: Swap,
         account: pwd.struct_passwd,
         mounts: tuple[Mount, ...],
         host: Host,
         control: socket.socket,
     ) -> None:
-        worker = Owner(account.pw_uid, account.pw_gid, ())
+        worker = swap.worker
         plan = BoxPlan(
             request=request,
             mounts=mounts,
@@ -49,11 +47,10 @@ class Box:
             host_net_namespace=os.readlink("/proc/self/ns/net"),
         )
         inside = files.programs(), files.etc(request, account)
-        userns = swapped_ids(human, worker)
         builder = Builder(
-            human=human,
+            human=swap.human,
             worker=worker,
-            userns=userns,
+            userns=swap.userns,
             state=f"{ROOT}/{session.worker}",
             set_uid=request.engine == "firejail",
         )
@@ -68,7 +65,6 @@ class Box:
             self.channel.close()
             init.main(init.Init(plan, theirs), host, builder, *inside)
         theirs.close()
-        os.close(userns)
         self.ended = sc.pidfd_open(self.pid)
 
     def ask(self, request: Record, descriptors: tuple[int, ...] = ()) -> None:
@@ -97,45 +93,3 @@ class Box:
         self.channel.close()
         os.close(self.ended)
         self.cgroup.remove()
-
-
-def swapped_ids(human: Owner, worker: Owner) -> int:
-    """Return a user namespace that swaps human and worker and leaves everybody else as they are.
-
-    With a map of one id, files of other owners could be neither moved nor removed (EOVERFLOW).
-    """
-    ready, told = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            sc.unshare(sc.CLONE_NEWUSER)
-            sc.set_death_signal(signal.SIGKILL)
-            os.write(told, b".")
-            select.select([], [], [], 60)
-        finally:
-            os._exit(1)
-    os.close(told)
-    try:
-        if os.read(ready, 1) != b".":
-            raise Refusal("this kernel has no user namespaces, which idmapped mounts need", code=4)
-        for name, one, other in (("uid", human.uid, worker.uid), ("gid", human.gid, worker.gid)):
-            with open(f"/proc/{pid}/{name}_map", "w", encoding="ascii") as file:
-                file.write(id_map(one, other))
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(ready)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-
-
-def id_map(one: int, other: int) -> str:
-    """Return the lines of a uid_map (user_namespaces(7)): identity, but these two swapped."""
-    low, high = sorted((one, other))
-    extents = [
-        (0, 0, low),
-        (low, high, 1),
-        (low + 1, low + 1, high - low - 1),
-        (high, low, 1),
-        (high + 1, high + 1, _MAX_ID - high - 1),
-    ]
-    return "".join(f"{inside} {outside} {count}\n" for inside, outside, count in extents if count)

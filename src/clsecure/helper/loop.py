@@ -106,6 +106,7 @@ def _serve(control: socket.socket, sessions: Sessions) -> bool:
             return _run(control, sessions, request, descriptors)
         answer, sent = sessions.answer(request, descriptors)
         send(control, answer, sent)
+        sessions.prepare()
     except (BrokenPipeError, ConnectionResetError):
         raise
     except (Refusal, OSError) as error:

@@ -7,6 +7,7 @@ import os
 from . import accounts, check, layout, making
 from . import syscalls as sc
 from .box import Box
+from .idmap import Swap
 from .lean import socket
 from .places import Owner
 from .protocol import (
@@ -52,6 +53,8 @@ class Sessions:
         self._state: State | None = None
         self._session: Session | None = None
         self._sent: list[int] = []
+        self._expected: Session | None = None
+        self._swap: Swap | None = None
         self.box: Box | None = None
 
     def answer(self, request: Record, descriptors: list[int]) -> _Answer:
@@ -71,9 +74,22 @@ class Sessions:
             raise Refusal("there is nothing to signal", code=2)
         return verb(request)
 
+    def prepare(self) -> None:
+        """Make ready, between two requests, what the session that was found will need."""
+        found, self._expected = self._expected, None
+        account = accounts.find(found.worker) if found else None
+        if account is None:
+            return
+        try:
+            self._swap = Swap(self._human, Owner(account.pw_uid, account.pw_gid, ()))
+        except (Refusal, OSError):
+            return  # tried again, and then told, when the box is asked for
+
     def close(self) -> None:
         """End the box and give the lock back."""
         self.lose_box()
+        if self._swap is not None:
+            self._swap.close()
         self._forget_sent()
         self._planting.close()
 
@@ -95,7 +111,10 @@ class Sessions:
 
     def _find(self, request: Find) -> _Answer:
         check.check_session(request.session)
-        return Found(session=self._look_up(request.project, request.session)), ()
+        found = self._look_up(request.project, request.session)
+        if self._swap is None:
+            self._expected = found
+        return Found(session=found), ()
 
     def _look_up(self, project: str, name: str) -> Session | None:
         for session in all_sessions(self._root, self._human.uid):
@@ -181,10 +200,15 @@ class Sessions:
             )
         host = layout.look_at_host()
         mounts = layout.layout(request, host, worker=session.worker, uid=session.uid)
+        worker = Owner(account.pw_uid, account.pw_gid, ())
+        if self._swap is not None and not self._swap.is_for(worker):
+            self._swap.close()
+            self._swap = None
+        self._swap = self._swap or Swap(self._human, worker)
         self.box = Box(
             request,
             session,
-            human=self._human,
+            swap=self._swap,
             account=account,
             mounts=mounts,
             host=host,
