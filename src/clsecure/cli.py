@@ -1,17 +1,17 @@
-"""From argv to a command, with the one place where errors become a line and an exit code."""
+"""The program's first lines: what takes long begins here, before the rest is even loaded."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
 
-from clsecure import __version__
-from clsecure.errors import ExitCode, UserError
-from clsecure.output import Output
+from clsecure import __version__, ahead
 
-_BROKEN_PIPE = 128 + 13  # what a shell shows for a program ended by SIGPIPE
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_INTERRUPTED = 130  # errors.ExitCode, which takes 3 ms to import
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,8 +20,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = tuple(sys.argv[1:] if argv is None else argv)
     if words == ("--version",):
         sys.stdout.write(f"clsecure {__version__}\n")
-        return ExitCode.OK
-    return guarded(lambda: _dispatch(words))
+        return 0
+    begun = None
+    try:
+        if not words or words[0] == "--":  # the daily forms: a session will be started
+            begun = ahead.begin(os.environ, _directory())
+        from clsecure.dispatch import run
+
+        return run(words, begun)
+    except KeyboardInterrupt:  # from here on `dispatch` hears it
+        sys.stderr.write("clsecure: interrupted\n")
+        return _INTERRUPTED
+    finally:
+        if begun is not None:
+            begun.close()
 
 
 def _open_standard_streams() -> None:
@@ -35,94 +47,8 @@ def _open_standard_streams() -> None:
             setattr(sys, name, stream)
 
 
-def guarded(action: Callable[[], int]) -> int:
-    """Call `action` and return its code, or report what it raised and return that error's code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that is not UTF-8 must not stop us
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        code = action()
-        sys.stdout.flush()
-    except UserError as error:
-        _trace()
-        Output().error(error.message, error.hint)
-        return error.code
-    except KeyboardInterrupt:
-        Output().error("interrupted")
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The interpreter flushes stdout once more at its end; that must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001 - the one boundary
-        _trace()
-        Output().error(*_internal(error))
-        return ExitCode.FAILURE
-    return code
-
-
-def _dispatch(words: tuple[str, ...]) -> int:
-    from clsecure.request import plain
-
-    request = plain(words)
-    if request is None:
-        from clsecure import commandline  # argparse and all options: 10 ms
-
-        request = commandline.parse(words)
-    if request.wants_help:
-        from clsecure.helppages import help_text
-
-        sys.stdout.write(help_text(request))
-        return ExitCode.OK
-    if request.wants_version:
-        sys.stdout.write(f"clsecure {__version__}\n")
-        return ExitCode.OK
-
-    from pathlib import Path
-
-    from clsecure.invocation import Invocation  # dataclasses and pathlib, not needed for help
-
-    switched_on = {name for name, entry in request.options.items() if entry.value is True}
-    output = Output(no_input="no_input" in switched_on, yes="yes" in switched_on)
-    invocation = Invocation(
-        command=request.command.name,
-        options=request.options,
-        arguments=request.arguments,
-        output=output,
-        environ=os.environ,
-        cwd=Path(_current_directory()),
-    )
-    code: int = import_module(request.command.module).run(invocation)
-    return code
-
-
-def _current_directory() -> str:
+def _directory() -> str:
     try:
         return os.getcwd()
-    except OSError as error:
-        raise UserError("the current directory is gone", hint="cd to one that exists") from error
-
-
-def _internal(error: Exception) -> tuple[str, str]:
-    import time  # only after a defect
-    import traceback
-
-    from clsecure.paths import state_directory
-    from clsecure.store import Store
-
-    said = " ".join(str(error).split())
-    message = f"internal error: {type(error).__name__}{': ' if said else ''}{said[:300]}"
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    entry = f"{stamp} clsecure {__version__}\n{traceback.format_exc()}\n"
-    try:
-        log = Store(state_directory(os.environ)).append_log(entry)
-    except (OSError, KeyError):
-        return message, "CLSECURE_DEBUG=1 prints the details"
-    return message, f"details are in {log}; please report them"
-
-
-def _trace() -> None:
-    if os.environ.get("CLSECURE_DEBUG") == "1":
-        import traceback  # only when asked for
-
-        Output().details(traceback.format_exc())
+    except OSError:
+        return "/"  # it is gone, which `dispatch` says

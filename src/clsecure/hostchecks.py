@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from clsecure import agent, facts, modes, paths, privileged, process
+from clsecure import agent, ahead, facts, modes, paths, privileged, process
 from clsecure.errors import UserError
 from clsecure.helper import engines, trust
 from clsecure.helper.protocol import List, Listed
@@ -70,12 +70,12 @@ def look(environ: Mapping[str, str]) -> tuple[Check, ...]:
 
 def _python() -> Check:
     name, purpose = "python", "the root helper runs on it"
-    version = _version(privileged.PYTHON)
-    found = f"{privileged.PYTHON} {_dotted(version)}"
+    version = _version(ahead.PYTHON)
+    found = f"{ahead.PYTHON} {_dotted(version)}"
     if version < _OLDEST_PYTHON:
-        found = found if version else f"no {privileged.PYTHON}"
+        found = found if version else f"no {ahead.PYTHON}"
         return Check(name, Status.MISSING, purpose, f"{found}; 3.10 is needed", _install("python3"))
-    reason = trust.why_not(privileged.PYTHON)
+    reason = trust.why_not(ahead.PYTHON)
     if reason:
         path = reason.split(" ")[0]
         mend = _as_root(f"chown root {path} && chmod go-w {path}", whole=True)
@@ -95,8 +95,8 @@ def _sudo(environ: Mapping[str, str]) -> Check:
         found = f"{error.message} without a password"
         mend = "clsecure setup (or by an administrator: clsecure setup --for YOU)"
         return Check(name, Status.WEAK, purpose, found, mend)
-    if privileged.has_rule() and privileged.is_installed():
-        return Check(name, Status.OK, purpose, f"{privileged.INSTALLED}, by a sudo rule of its own")
+    if ahead.has_rule() and ahead.is_installed():
+        return Check(name, Status.OK, purpose, f"{ahead.INSTALLED}, by a sudo rule of its own")
     found = "sudo without a password, for more than clsecure's helper"
     return Check(name, Status.OK, purpose, found)
 

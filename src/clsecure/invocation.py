@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from clsecure.ahead import Ahead
 from clsecure.output import Output
 from clsecure.values import Entry
 
@@ -17,7 +18,8 @@ class Invocation(NamedTuple):
     """A command as it was called.
 
     `options` holds only what the command line gave, by name; `arguments` the words for the agent
-    or for the box (run, exec), or the command's own operand (config, completion).
+    or for the box (run, exec), or the command's own operand (config, completion). `begun` is what
+    was started for the command before it was known.
     """
 
     command: str
@@ -26,6 +28,7 @@ class Invocation(NamedTuple):
     output: Output
     environ: Mapping[str, str]
     cwd: Path
+    begun: Ahead | None = None
 
     def flag(self, name: str) -> bool:
         """Whether the command line switched `name` on."""

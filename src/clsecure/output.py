@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -89,8 +88,8 @@ class Output:
 
     def beside(self) -> Output:
         """Return an output whose results go to stderr: stdout belongs to a command in the box."""
-        other = copy.copy(self)
-        other.stdout = self.stderr
+        other = Output.__new__(Output)
+        other.__dict__.update(self.__dict__, stdout=self.stderr)
         return other
 
     def say(self, text: str = "", *, style: Style | None = None, multiline: bool = False) -> None:

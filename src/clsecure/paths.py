@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from clsecure import ahead
+
 PROJECT_DIRECTORY = ".clsecure"
 PROJECT_CONFIG = f"{PROJECT_DIRECTORY}/config"
 CLEANUP_HOOK = f"{PROJECT_DIRECTORY}/on-cleanup"
@@ -36,16 +38,9 @@ def state_directory(environ: Mapping[str, str]) -> Path:
 
 
 def find_top(start: Path) -> Path | None:
-    """Return the top of the git working tree that holds `start`, or None outside of one.
-
-    Looks for `.git` upwards, without a process: a file (worktree, submodule) or a directory with
-    a HEAD, which is how git tells a repository from a directory that is only named so.
-    """
-    for directory in (start, *start.parents):
-        candidate = directory / ".git"
-        if candidate.is_file() or os.path.lexists(candidate / "HEAD"):
-            return directory
-    return None
+    """Return the top of the git working tree that holds `start`, or None outside of one."""
+    found = ahead.find_top(os.fspath(start))
+    return Path(found) if found else None
 
 
 def _base_directory(environ: Mapping[str, str], variable: str, default: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from clsecure import plan as planning
 from clsecure import privileged
 from clsecure.agent import history_directory
-from clsecure.boxed import Box
 from clsecure.choices import WorkspaceKind
-from clsecure.egress import forward
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.protocol import (
     UNSUPPORTED,
@@ -29,11 +27,13 @@ from clsecure.helper.protocol import (
     Session,
     memory_file,
 )
+from clsecure.homecoming import refs
 from clsecure.output import Output
 from clsecure.plan import Plan
 from clsecure.workspace import masks
 
 if TYPE_CHECKING:
+    from clsecure.boxed import Box
     from clsecure.workspace.gitseed import GitSeed
 
 _SEEDS_A_MESSAGE = 100
@@ -85,31 +85,43 @@ def reach(
 
 
 @contextmanager
-def open_box(opening: Opening, environ: Mapping[str, str], output: Output) -> Iterator[OpenSession]:
-    """Make the box, for a kept session or a fresh one; it ends with the context."""
+def open_box(
+    opening: Opening,
+    environ: Mapping[str, str],
+    output: Output,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Iterator[OpenSession]:
+    """Make the box, for a kept session or a fresh one; it ends with the context.
+
+    `meanwhile` is called while root makes it: the place to import what is needed then.
+    """
     plan, session = opening.plan, opening.found
     with ExitStack() as stack:
         hidden = opening.scan.result()
         if session is not None:
             plan = plan._replace(workspace=WorkspaceKind(session.workspace))
             stores = tuple(Path(path) for path in session.objects)
-            opened, listeners = _open(opening, plan, hidden, "resume", stores)
+            opened, listeners = _open(opening, plan, hidden, "resume", stores, meanwhile=meanwhile)
         else:
-            plan, opened, listeners, copied = _create(opening, hidden)
+            plan, opened, listeners, copied = _create(opening, hidden, meanwhile)
+        from clsecure.boxed import Box  # loaded while the box was made
+
+        record = opened.session
+        if session is None:
+            base = refs.start_base(plan.facts.repository, record.worker, record.base)
         if plan.endpoint and listeners:
+            from clsecure.egress import forward
+
             api = plan.endpoint
             stack.enter_context(forward.start([forward.Forward(listeners[0], api.host, api.port)]))
         for listener in listeners:
             os.close(listener)
         for warning in opened.warnings:
             output.warn(warning)
-        record = opened.session
         variables = planning.environment(plan, environ, record.worker, record.uid)
         box = Box(opening.helper, record, variables)
         if session is None:
-            from clsecure.homecoming.branch import set_base
-
-            set_base(plan.facts.repository, record.worker, record.base)
+            refs.await_base(base)
             if plan.workspace is WorkspaceKind.CLONE:
                 from clsecure.workspace import clone
 
@@ -130,7 +142,7 @@ def without_found(opening: Opening) -> Opening:
 
 
 def _create(
-    opening: Opening, hidden: tuple[str, ...]
+    opening: Opening, hidden: tuple[str, ...], meanwhile: Callable[[], object]
 ) -> tuple[Plan, Opened, list[int], tuple[Path, ...]]:
     """Make a fresh session; the last of what it returns are the object stores to be copied."""
     from clsecure.firstrun import home_files
@@ -143,7 +155,9 @@ def _create(
     if plan.workspace is WorkspaceKind.OVERLAY:
         try:
             _plant(opening.helper, seed, files)
-            opened, listeners = _open(opening, plan, hidden, "create", seed.objects)
+            opened, listeners = _open(
+                opening, plan, hidden, "create", seed.objects, meanwhile=meanwhile
+            )
         except UserError as error:
             if error.message != UNSUPPORTED or plan.config.workspace is WorkspaceKind.OVERLAY:
                 raise
@@ -151,7 +165,7 @@ def _create(
         else:
             return plan, opened, listeners, ()
     _plant(opening.helper, clone.seed(repository, seed.objects), files)
-    opened, listeners = _open(opening, plan, hidden, "create", ())
+    opened, listeners = _open(opening, plan, hidden, "create", (), meanwhile=meanwhile)
     return plan, opened, listeners, seed.objects
 
 
@@ -184,10 +198,18 @@ def _open(
     hidden: tuple[str, ...],
     action: str,
     objects: tuple[Path, ...],
+    *,
+    meanwhile: Callable[[], object],
 ) -> tuple[Opened, list[int]]:
     base = opening.found.base if opening.found else None
-    request = open_request(plan, action=action, base=base, objects=objects, hidden=hidden)
-    return opening.helper.ask(request, Opened)
+    opening.helper.send(
+        open_request(plan, action=action, base=base, objects=objects, hidden=hidden)
+    )
+    import clsecure.boxed  # while root makes the box
+    import clsecure.egress.forward  # noqa: F401
+
+    meanwhile()
+    return opening.helper.expect(Opened)
 
 
 def open_request(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,8 +33,14 @@ class Store:
     def read(self, name: str) -> dict[str, str]:
         """Return the mapping called `name`; empty where there is none."""
         try:
-            document = json.loads(self._path(name).read_bytes())
-        except (OSError, ValueError, RecursionError):
+            content = self._path(name).read_bytes()
+        except OSError:
+            return {}
+        import json  # there is seldom anything to read
+
+        try:
+            document = json.loads(content)
+        except (ValueError, RecursionError):
             return {}
         if not isinstance(document, dict):
             return {}
@@ -43,6 +48,8 @@ class Store:
 
     def update(self, name: str, changes: Mapping[str, str]) -> None:
         """Set keys in the mapping called `name`. Raises UserError where it cannot be written."""
+        import json
+
         try:
             with self._locked():
                 document = self.read(name) | dict(changes)

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 from clsecure.git import Repository, discover
-from clsecure.homecoming.branch import import_work, set_base
+from clsecure.homecoming.branch import import_work
 from clsecure.homecoming.bundle import fetch
+from clsecure.homecoming.refs import set_base
 from clsecure.workspace.gitseed import GitSeed, git_seed
 
 KEY = "claude-worker-demo-1a2b3c"

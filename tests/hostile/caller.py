@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import clsecure.helper
+from clsecure.ahead import PYTHON
 from clsecure.helper.protocol import (
     ANSWERS,
     Checked,
@@ -31,7 +32,6 @@ from clsecure.helper.protocol import (
     send,
 )
 from clsecure.naming import worker_names
-from clsecure.privileged import PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,6 +15,7 @@ from caller import PACKAGE, Caller, open_request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clsecure.ahead import PYTHON
 from clsecure.helper.protocol import (
     Exec,
     Failed,
@@ -32,7 +33,6 @@ from clsecure.helper.protocol import (
     Seed,
     memory_file,
 )
-from clsecure.privileged import PYTHON
 
 pytestmark = pytest.mark.root
 

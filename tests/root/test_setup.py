@@ -10,12 +10,12 @@ import pexpect
 import pytest
 from hostview import host_view
 
-from clsecure import privileged
+from clsecure import ahead
 from world.human import PROGRAM
 
 pytestmark = pytest.mark.root
 
-HELPER = privileged.INSTALLED / "clsecure-helper"
+HELPER = f"{ahead.INSTALLED}/clsecure-helper"
 
 
 @pytest.fixture(name="view")
@@ -39,18 +39,18 @@ def listing(view, *places):
 
 
 def test_everything_is_roots_and_readable(installed):
-    names = [name for name, _ in privileged.helper_files()]
-    found = listing(installed, privileged.INSTALLED)
+    names = list(ahead.modules())
+    found = listing(installed, ahead.INSTALLED)
     for mode, owner, kind, path in found:
         assert owner == "0:0"
         expected = "755" if kind == "d" or path == str(HELPER) else "644"
         assert (mode, kind in "df") == (expected, True), path
     paths = {path for _, _, _, path in found}
-    assert {f"{privileged.INSTALLED}/helper/{name}" for name in names} < paths
+    assert {f"{ahead.INSTALLED}/helper/{name}" for name in names} < paths
     assert not [path for path in paths if ".new" in path or ".old" in path]
     rules = listing(installed, "/etc/sudoers.d")[1:]
     uid = installed.human.account.pw_uid
-    assert f"{privileged.INSTALLED}/users/{uid}" in paths
+    assert f"{ahead.INSTALLED}/users/{uid}" in paths
     assert rules == [["440", "0:0", "f", f"/etc/sudoers.d/zz-clsecure-{uid}"]]
 
 
@@ -105,7 +105,7 @@ def test_without_setup_there_is_no_session_and_the_next_step_is_named(view):
         [HELPER, "--help"],
         [HELPER, ""],
         ["/usr/bin/python3"],
-        ["/usr/bin/python3", "-IS", privileged.INSTALLED / "helper"],
+        ["/usr/bin/python3", "-IS", f"{ahead.INSTALLED}/helper"],
         ["bin/clsecure-helper"],
         ["./clsecure-helper"],
         ["SUDO_UID=0", HELPER],
@@ -141,10 +141,13 @@ def test_another_human_has_no_right(installed):
 
 def test_a_package_that_differs_is_not_taken_for_the_installed_one(view):
     view.root(PROGRAM, "setup", "--for", view.human.name)
-    look = "from clsecure import privileged as p; print(p.is_installed())"
+    look = "from clsecure import ahead as a; print(a.is_installed())"
     python = PROGRAM.parent / "python"
     assert view.run(python, "-c", look).stdout == "True\n"
-    view.root("sh", "-c", f"echo >> {privileged.INSTALLED}/helper/loop.py")
+    view.root("sh", "-c", f"echo >> {ahead.INSTALLED}/helper/loop.py")
+    assert view.run(python, "-c", look).stdout == "False\n"
+    view.root(PROGRAM, "setup")
+    view.root("sed", "-i", "1s/./X/", f"{ahead.INSTALLED}/helper/loop.py")  # of the same size
     assert view.run(python, "-c", look).stdout == "False\n"
     view.root(PROGRAM, "setup")  # again, for nobody new: the rule stays
     assert view.run(python, "-c", look).stdout == "True\n"
@@ -152,10 +155,12 @@ def test_a_package_that_differs_is_not_taken_for_the_installed_one(view):
 
 
 def test_a_rule_for_another_user_does_not_stand_in_the_way_of_a_password(view):
-    look = "from clsecure import privileged as p; print(p.is_installed(), p.start_early({}))"
+    project = view.human.repository("src/no-rule")
+    look = "from clsecure import ahead as a; begun = a.begin({}, '.'); begun.close(); "
+    look += "print(a.is_installed(), begun.helper, begun.listing is not None)"
     view.root(PROGRAM, "setup", "--for", "daemon")
-    said = view.run(PROGRAM.parent / "python", "-c", look).stdout
-    assert said == "True None\n"
+    said = view.run(PROGRAM.parent / "python", "-c", look, cwd=project).stdout
+    assert said == "True None True\n"
 
 
 def test_remove_leaves_nothing(view):
@@ -177,8 +182,8 @@ def test_remove_leaves_what_another_user_has(view):
     view.run("sudo", "-n", HELPER, code=1)
     rules = [row[3] for row in listing(view, "/etc/sudoers.d")[1:]]
     assert rules == ["/etc/sudoers.d/zz-clsecure-1"]
-    users = [row[3] for row in listing(view, privileged.INSTALLED / "users")[1:]]
-    assert users == [f"{privileged.INSTALLED}/users/1"]
+    users = [row[3] for row in listing(view, f"{ahead.INSTALLED}/users")[1:]]
+    assert users == [f"{ahead.INSTALLED}/users/1"]
     said = view.root(PROGRAM, "setup", "--remove").stdout
     assert said == "removed: the sudo rule\nremoved: /usr/lib/clsecure\n"
 
@@ -222,14 +227,14 @@ def test_it_refuses_a_python_that_a_user_can_write(view, tmp_path):
 def test_links_in_the_way_lead_nowhere(view):
     victim = view.human.home / "victim"
     view.run("mkdir", "-m", "777", victim)
-    view.root("ln", "-s", victim, privileged.INSTALLED)
+    view.root("ln", "-s", victim, ahead.INSTALLED)
     view.root("ln", "-s", victim, "/usr/lib/.clsecure.new")
     view.root(
         "ln", "-s", victim / "rule", f"/etc/sudoers.d/.clsecure-{view.human.account.pw_uid}.new"
     )
     view.root(PROGRAM, "setup", "--for", view.human.name)
     assert list(victim.iterdir()) == []
-    assert stat.S_ISDIR(int(view.root("stat", "-c", "%f", privileged.INSTALLED).stdout, 16))
+    assert stat.S_ISDIR(int(view.root("stat", "-c", "%f", ahead.INSTALLED).stdout, 16))
     view.run("sudo", "-n", HELPER, code=2)
 
 

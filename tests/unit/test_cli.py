@@ -9,8 +9,9 @@ import pytest
 
 import clsecure
 from clsecure import __version__
-from clsecure.cli import guarded, main
+from clsecure.cli import main
 from clsecure.commandtable import COMMANDS
+from clsecure.dispatch import guarded
 from clsecure.errors import ExitCode, UserError
 
 SOURCE = os.path.dirname(os.path.dirname(clsecure.__file__))

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clsecure import agent, describe, hooks, paths, session
+from clsecure import agent, paths, session
 from clsecure.choices import Start
-from clsecure.commands.common import Ahead
+from clsecure.commands.common import UnderWay
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git
 from clsecure.helper.protocol import Session
 from clsecure.invocation import Invocation
 from clsecure.plan import Plan
-from clsecure.store import Store
 
 _SETTLED = "settled"  # worker to a mark of the answers that its home was last given
 
 
-def run_planned(invocation: Invocation, plan: Plan, ahead: Ahead) -> int:
+def run_planned(invocation: Invocation, plan: Plan, under_way: UnderWay) -> int:
     """Run the agent and deal with what it made; returns its exit code."""
     output, environ = invocation.output.beside(), invocation.environ
     invocation = invocation._replace(output=output)
-    with session.reach(plan, environ, output, *ahead) as found:
+    with session.reach(plan, environ, output, *under_way) as found:
         opening = start_or_resume(found, invocation)
-        with session.open_box(opening, environ, output) as opened:
+        with session.open_box(opening, environ, output, _load) as opened:
+            from clsecure import describe, hooks
+
             output.note(describe.start_line(opened))
             if not opened.resumed:
                 hooks.set_up(opened, environ, output)
@@ -31,6 +32,11 @@ def run_planned(invocation: Invocation, plan: Plan, ahead: Ahead) -> int:
             from clsecure.commands import ending  # what it needs would delay the start
 
             return ending.finish(invocation, opening, opened, code=code)
+
+
+def _load() -> None:
+    # What comes next is loaded while root makes the box: 10 ms.
+    from clsecure import describe, firstrun, hooks, store  # noqa: F401
 
 
 def run_agent(opened: session.OpenSession, invocation: Invocation) -> int:
@@ -49,6 +55,7 @@ def _settled(
 ) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """Return command and variables; a kept home is settled first, where anything has changed."""
     from clsecure import firstrun
+    from clsecure.store import Store
 
     plan, variables = opened.plan, opened.plan.agent_environment
     places = (plan.project, plan.facts.cwd)
@@ -91,7 +98,8 @@ def start_or_resume(opening: session.Opening, invocation: Invocation) -> session
 
 def _refuse_stranger(plan: Plan, found: Session) -> None:
     # Another repository at the same path: it would lend its objects to a session that has others.
-    if not Git(plan.facts.repository).has(found.base):
+    repository = plan.facts.repository
+    if found.base != repository.head.commit and not Git(repository).has(found.base):
         raise UserError(
             f"the kept session began at {found.base[:12]}, which this repository does not have",
             hint="--fresh starts anew, --resume goes on with it, `clsecure import` brings it home",
@@ -100,6 +108,8 @@ def _refuse_stranger(plan: Plan, found: Session) -> None:
 
 
 def _ask(opening: session.Opening, invocation: Invocation) -> Start:
+    from clsecure import describe
+
     found = opening.found
     holds = describe.holds(found) if found else ""
     letter = invocation.output.choose(
@@ -117,5 +127,7 @@ def _may_discard(plan: Plan, opening: session.Opening, invocation: Invocation) -
         return True
     if not invocation.output.can_ask:
         return False
+    from clsecure import describe
+
     question = f"Throw the kept work away ({describe.holds(found)})?"
     return invocation.output.confirm(question, default=False)

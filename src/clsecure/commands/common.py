@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from clsecure import paths, privileged
+from clsecure import ahead, paths, privileged
 from clsecure.choices import Need
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clsecure.workspace import masks
 
 
-class Ahead(NamedTuple):
+class UnderWay(NamedTuple):
     """What was started ahead of the plan: root's helper, and the search for secrets."""
 
     helper: privileged.Helper | None
@@ -34,26 +34,27 @@ def make_plan(invocation: Invocation, *, need: Need) -> Plan:
 
 
 @contextmanager
-def planned(invocation: Invocation, *, need: Need) -> Iterator[tuple[Plan, Ahead]]:
+def planned(invocation: Invocation, *, need: Need) -> Iterator[tuple[Plan, UnderWay]]:
     """Make the plan while helper and scan start, where that asks for nothing; raises UserError."""
-    helper = scan = None
-    may_start = paths.find_top(invocation.cwd) and not invocation.flag("dry_run")
-    if may_start:
-        helper = privileged.start_early(invocation.environ)
+    begun, scan = invocation.begun, None
+    if invocation.flag("dry_run"):
+        begun = ahead.Ahead()
+    elif begun is None:
+        begun = ahead.begin(invocation.environ, str(invocation.cwd))
+    helper = privileged.Helper(begun.helper) if begun.helper else None
     try:
         config, seen = _look(invocation)
         from clsecure import plan
         from clsecure.workspace import masks
 
-        if may_start:
-            scan = masks.start_scan(seen.repository, config.hide, config.show)
+        if begun.listing:
+            scan = masks.start_scan(seen.repository, config.hide, config.show, begun.listing)
         decided = plan.decide(config, seen, invocation.environ, need=need)
-        yield decided, Ahead(helper, scan)
+        yield decided, UnderWay(helper, scan)
     finally:
         if scan:
             scan.stop()
-        if helper:
-            helper.close()
+        begun.close()
 
 
 def _look(invocation: Invocation) -> tuple[Config, facts.Facts]:

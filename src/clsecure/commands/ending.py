@@ -10,7 +10,7 @@ from clsecure.choices import OnExit, WorkspaceKind
 from clsecure.errors import UserError
 from clsecure.git import Git, Repository
 from clsecure.homecoming import branch as homebranch
-from clsecure.homecoming import bundle, changes, review
+from clsecure.homecoming import bundle, changes, refs, review
 from clsecure.homecoming.branch import Imported
 from clsecure.homecoming.work import Work
 from clsecure.invocation import Invocation
@@ -37,7 +37,7 @@ def collect(session: OpenSession, output: Output) -> Work:
         )
         if Git(repository).has(base):
             # Again, for a start that was cut short before this: a clean-up must spare the base.
-            homebranch.set_base(repository, key, base)
+            refs.set_base(repository, key, base)
         work = bundle.fetch(repository, session.box, key=key, base=base, paths=paths)
         session.box.note(work.commits, len(work.changes))
     return work

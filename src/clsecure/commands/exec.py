@@ -19,14 +19,16 @@ def run(invocation: Invocation) -> int:
 
 def run_in_box(invocation: Invocation, argv: tuple[str, ...]) -> int:
     """Run a command of the human's in the session, kept or fresh, and keep the session."""
-    with common.planned(invocation, need=Need.WELCOME) as (plan, ahead):
+    with common.planned(invocation, need=Need.WELCOME) as (plan, under_way):
         if plan.config.dry_run:
             return describe.dry_run(plan, invocation, argv)
-        return _run(invocation, plan, ahead, argv)
+        return _run(invocation, plan, under_way, argv)
 
 
-def _run(invocation: Invocation, plan: Plan, ahead: common.Ahead, argv: tuple[str, ...]) -> int:
-    with session.reach(plan, invocation.environ, invocation.output, *ahead) as found:
+def _run(
+    invocation: Invocation, plan: Plan, under_way: common.UnderWay, argv: tuple[str, ...]
+) -> int:
+    with session.reach(plan, invocation.environ, invocation.output, *under_way) as found:
         opening = found
         if plan.config.start is Start.FRESH:
             opening = agentrun.start_or_resume(found, invocation)

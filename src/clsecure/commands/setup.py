@@ -6,7 +6,7 @@ import json
 import os
 import pwd
 
-from clsecure import privileged, process
+from clsecure import ahead, privileged, process
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
 
@@ -41,10 +41,13 @@ def _user(invocation: Invocation) -> int:
 
 
 def _as_root(action: str, uid: int, *, may_ask: bool) -> list[str]:
-    program = str(privileged.PACKAGE / "install")
-    argv = (privileged.PYTHON, "-IS", program, action, str(uid))
+    program = f"{ahead.PACKAGE}/install"
+    argv = (ahead.PYTHON, "-IS", program, action, str(uid))
     if os.getuid() != 0:
-        argv = (privileged.sudo_path(), *(() if may_ask else ("-n",)), "--", *argv)
+        sudo = ahead.sudo_path()
+        if not sudo:
+            raise privileged.no_sudo()
+        argv = (sudo, *(() if may_ask else ("-n",)), "--", *argv)
     ended = process.run(*argv, env=_ENVIRONMENT, check=False)
     try:
         document = json.loads(ended.stdout)

@@ -7,6 +7,7 @@ them; this process lives in the host's, and dials from there. Bytes are passed o
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import struct
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DIAL_SECONDS = 10.0
 _END_SECONDS = 1.0
+_START_SECONDS = 0.5  # after which the agent has most likely started
 _CHUNK = 65536
 _BACKLOG = 128
 _DESCRIPTORS = 4096  # two for each connection
@@ -83,14 +85,23 @@ def start(forwards: Sequence[Forward]) -> Started:
 
 def serve(forwards: Sequence[Forward], lifeline: int) -> None:
     """Serve until `lifeline` (a pipe or socket) is at its end. Takes over the listeners."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the agent
+    _let_the_agent_start((lifeline, *(forward.listener for forward in forwards)))
     import asyncio
     import resource
 
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the agent
     asyncio.run(_serve(forwards, lifeline))
+
+
+def _let_the_agent_start(sources: Sequence[int]) -> None:
+    # asyncio takes 50 ms of a processor to load, which the agent's start has more use for.
+    poll = select.poll()
+    for source in sources:
+        poll.register(source, select.POLLIN)
+    poll.poll(_START_SECONDS * 1000)
 
 
 async def _serve(forwards: Sequence[Forward], lifeline: int) -> None:

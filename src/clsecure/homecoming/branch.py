@@ -15,8 +15,8 @@ from pathlib import Path
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git, Repository
 from clsecure.homecoming.changes import changed
-from clsecure.homecoming.refs import Names, update_refs, valid_branch
-from clsecure.homecoming.work import Work, namespace
+from clsecure.homecoming.refs import Names, namespace, update_refs, valid_branch
+from clsecure.homecoming.work import Work
 from clsecure.output import escape
 
 
@@ -163,11 +163,6 @@ def _left(work: Work, *, with_snapshot: bool) -> Iterable[tuple[str, str]]:
         yield "ref", f"{prefix}other/{name.removeprefix('refs/')}"
     if work.snapshot and with_snapshot:
         yield "snapshot", f"{prefix}snapshot"
-
-
-def set_base(repository: Repository, key: str, oid: str) -> None:
-    """Keep the session's start from git's garbage collection: refs/clsecure/<key>/base."""
-    update_refs(Git(repository), [f"update {namespace(key)}base\0{oid}\0\0"])
 
 
 def discard(repository: Repository, key: str, *, keep_left: bool = False) -> None:

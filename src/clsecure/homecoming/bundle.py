@@ -21,8 +21,8 @@ from typing import IO, Protocol
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git, Repository
 from clsecure.homecoming.manifest import MAX_LINE, BadManifest, Manifest, parse
-from clsecure.homecoming.refs import conflicting, reason, update_refs
-from clsecure.homecoming.work import Work, namespace, work_from
+from clsecure.homecoming.refs import conflicting, namespace, reason, update_refs
+from clsecure.homecoming.work import Work, work_from
 from clsecure.output import escape
 
 _MODULES = ("sessiongit", "snapshot", "export")

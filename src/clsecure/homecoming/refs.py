@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from clsecure.errors import ExitCode, UserError
-from clsecure.git import Git
+from clsecure.git import Git, Repository, Running
 from clsecure.output import escape
 
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)")
@@ -71,6 +71,28 @@ def _parents(name: str) -> Iterator[str]:
         yield name
 
 
+def namespace(key: str) -> str:
+    """Return the prefix of a session's refs."""
+    return f"refs/clsecure/{key}/"
+
+
+def start_base(repository: Repository, key: str, oid: str) -> Running:
+    """Start to keep a session's start from git's garbage collection: refs/clsecure/<key>/base."""
+    return Git(repository).start("update-ref", "--no-deref", f"{namespace(key)}base", oid)
+
+
+def set_base(repository: Repository, key: str, oid: str) -> None:
+    """Keep a session's start from git's garbage collection; raises UserError (IMPORT)."""
+    await_base(start_base(repository, key, oid))
+
+
+def await_base(running: Running) -> None:
+    """Wait for what `start_base` began; raises UserError (IMPORT)."""
+    ended = running.result(check=False)
+    if ended.returncode:
+        raise _not_written(ended.stderr)
+
+
 def update_refs(git: Git, commands: Sequence[str]) -> None:
     """Run commands of `git update-ref --stdin -z` as one transaction.
 
@@ -81,8 +103,12 @@ def update_refs(git: Git, commands: Sequence[str]) -> None:
     text = os.fsencode("".join(commands))
     ended = git.run("update-ref", "--no-deref", "--stdin", "-z", stdin=text, check=False)
     if ended.returncode:
-        message = f"git cannot write the refs: {reason(ended.stderr)}"
-        raise UserError(message, hint="git status", code=ExitCode.IMPORT)
+        raise _not_written(ended.stderr)
+
+
+def _not_written(said: bytes) -> UserError:
+    message = f"git cannot write the refs: {reason(said)}"
+    return UserError(message, hint="git status", code=ExitCode.IMPORT)
 
 
 def reason(said: bytes) -> str:

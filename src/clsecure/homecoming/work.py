@@ -59,11 +59,6 @@ class Work:
         return not (found or self.stashes or self.others)
 
 
-def namespace(key: str) -> str:
-    """Return the prefix of a session's refs."""
-    return f"refs/clsecure/{key}/"
-
-
 def work_from(git: Git, key: str, base: str, manifest: Manifest) -> Work:
     """Compare what a manifest lists, already fetched, with what the human has."""
     here = _human_refs(git)

@@ -11,17 +11,13 @@ import re
 import subprocess
 from collections.abc import Iterator, Sequence
 
+from clsecure.ahead import Listing
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import SAFE, Repository, clean_environment
 from clsecure.options import HIDDEN, SHOWN
 from clsecure.output import escape
 from clsecure.process import run
 
-# Trees that tools fill: large, and a secret in them was not put there by the human.
-PRUNED: tuple[str, ...] = (
-    *(".git", "node_modules", "site-packages", ".venv", "venv", ".tox", ".nox", "target"),
-    *("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".gradle", ".terraform"),
-)
 _FEW = 50  # git is asked about so many paths by name; about more, for all that it tracks
 
 
@@ -29,37 +25,41 @@ def start_scan(
     repository: Repository,
     hide: Sequence[str] = HIDDEN,
     show: Sequence[str] = (),
+    listing: Listing | None = None,
 ) -> Scan:
     """Start to look for secrets below the top of `repository`, beside this process.
 
     A pattern is a shell glob for a name or, with "/" in it, for a path relative to the top (where
     "**" crosses directories); the case of ASCII letters does not matter. `show` and SHOWN
-    win over `hide`. Raises UserError where `find` or `grep` is missing.
+    win over `hide`. `listing` is taken over where it is that of this repository. Raises UserError
+    where `find` or `grep` is missing, and for what is no pattern.
     """
-    hidden, shown = _matcher(hide), _matcher((*SHOWN, *show))
-    prune = [word for name in PRUNED for word in ("-o", "-name", name)][1:]
-    # Files first: find would else compare each of them with the names of pruned directories.
-    files = ("find", ".", "-mindepth", "1", "!", "-type", "d", "-print0")
+    for own in (hide, show):
+        if own and tuple(own) != HIDDEN:
+            _matcher(own)  # a human's may be none, which is said at once
     pattern = "|".join(_ere(each) for each in hide) or "^$"
     # grep only narrows the list down; `_matcher` decides.
     narrow = ("grep", "-ziE", "-e", f"^\\./(.*/)?({pattern})$")
-    env = clean_environment()
+    top = os.fspath(repository.top)
     try:
-        finder = subprocess.Popen(
-            (*files, "-o", "(", *prune, ")", "-prune", "-o", "-print0"),
-            cwd=repository.top,
-            env=env,
+        if listing is None or listing.top != top:
+            if listing is not None:
+                listing.close()
+            listing = Listing(top, os.environ)
+        filtering = subprocess.Popen(
+            narrow,
+            env=clean_environment(),
+            stdin=listing.descriptor,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # directories that the human cannot read either
+            stderr=subprocess.DEVNULL,
         )
-        filtering = subprocess.Popen(narrow, env=env, stdin=finder.stdout, stdout=subprocess.PIPE)
     except FileNotFoundError as error:
+        if listing is not None:
+            listing.close()
         hint = "install them, for example: apt install findutils grep"
         message = f"{error.filename} is not installed"
         raise UserError(message, hint=hint, code=ExitCode.MISSING) from error
-    if finder.stdout:
-        finder.stdout.close()  # grep alone holds it now
-    return Scan(repository, finder, filtering, hidden, shown)
+    return Scan(repository, listing, filtering, hide, show)
 
 
 class Scan:
@@ -68,15 +68,15 @@ class Scan:
     def __init__(
         self,
         repository: Repository,
-        finder: subprocess.Popen[bytes],
+        listing: Listing,
         filtering: subprocess.Popen[bytes],
-        hidden: re.Pattern[str],
-        shown: re.Pattern[str],
+        hide: Sequence[str],
+        show: Sequence[str],
     ) -> None:
         self._repository = repository
-        self._finder = finder
+        self._listing = listing
         self._filtering = filtering
-        self._hide, self._show = hidden, shown
+        self._hide, self._show = tuple(hide), (*SHOWN, *show)
 
     def result(self) -> tuple[str, ...]:
         """Return the paths to hide, sorted, relative to the top; a directory is hidden whole.
@@ -85,31 +85,34 @@ class Scan:
         """
         listed, _ = self._filtering.communicate()
         # find's 1: it could not read a directory; grep's 1: nothing matched.
-        if self._finder.wait() not in {0, 1} or self._filtering.returncode not in {0, 1}:
+        if self._listing.wait() not in {0, 1} or self._filtering.returncode not in {0, 1}:
             message = "the search for secrets in the project failed"
             raise UserError(message, hint="try again", code=ExitCode.REFUSED)
         paths = [os.fsdecode(path)[2:] for path in listed.split(b"\0") if path]
-        wanted = [path for path in paths if self._is_secret(path)]
+        if not paths:
+            return ()
+        hidden, shown = _matcher(self._hide), _matcher(self._show)
+        wanted = [path for path in paths if self._is_secret(path, hidden, shown)]
         if not wanted:
             return ()
         tracked = self._tracked(wanted)
-        found = sorted({each for path in wanted for each in self._untracked(path, tracked)})
+        found = sorted({each for path in wanted for each in self._untracked(path, tracked, shown)})
         return tuple(_outermost(found))
 
     def stop(self) -> None:
         """End a search whose result nobody waits for any more."""
-        for process in (self._finder, self._filtering):
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        if self._filtering.poll() is None:
+            self._filtering.kill()
+            self._filtering.wait()
+        self._listing.close()
 
-    def _is_secret(self, path: str) -> bool:
-        if not self._hide.fullmatch(path) or self._show.fullmatch(path):
+    def _is_secret(self, path: str, hidden: re.Pattern[str], shown: re.Pattern[str]) -> bool:
+        if not hidden.fullmatch(path) or shown.fullmatch(path):
             return False
         # A virtual environment is sometimes called .env.
         return not os.path.lexists(self._repository.top / path / "pyvenv.cfg")
 
-    def _untracked(self, path: str, tracked: set[str]) -> Iterator[str]:
+    def _untracked(self, path: str, tracked: set[str], shown: re.Pattern[str]) -> Iterator[str]:
         """Yield `path`, or what is not tracked in it when it holds something that is."""
         if path in tracked:
             return
@@ -120,7 +123,7 @@ class Scan:
         for parent, _, names in os.walk(top / path):
             for name in names:
                 each = os.path.relpath(f"{parent}/{name}", top)
-                if each not in tracked and not self._show.fullmatch(each):
+                if each not in tracked and not shown.fullmatch(each):
                     yield each
 
     def _tracked(self, paths: Sequence[str]) -> set[str]:

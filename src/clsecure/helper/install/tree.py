@@ -17,6 +17,8 @@ _NEW, _OLD = f".{NAME}.new", f".{NAME}.old"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_SIZE = 1 << 20  # bytes of one source file
 
+Source = tuple[bytes, int]  # content, and when it was modified: nanoseconds since 1970
+
 _PROGRAM_TEXT = f"""#!/usr/bin/python3 -IS
 \"\"\"The root helper of clsecure. Takes no arguments; its standard input is a socketpair.\"\"\"
 
@@ -38,9 +40,9 @@ def open_directory(path: str) -> int:
         raise Refusal(f"{path} cannot be opened: {error.strerror}", code=1) from None
 
 
-def read_sources(package: str) -> dict[str, bytes]:
+def read_sources(package: str) -> dict[str, Source]:
     """Return the helper's modules by relative path; what is no plain file is refused."""
-    found: dict[str, bytes] = {}
+    found: dict[str, Source] = {}
     for directory, names, files in os.walk(package):
         names[:] = sorted(name for name in names if name != "__pycache__")
         for name in sorted(files):
@@ -50,7 +52,7 @@ def read_sources(package: str) -> dict[str, bytes]:
     return found
 
 
-def install(sources: dict[str, bytes], users: list[int]) -> None:
+def install(sources: dict[str, Source], users: list[int]) -> None:
     """Write the whole tree anew and put it in the old one's place; raises Refusal and OSError.
 
     `users/` holds an empty file for each user that has a rule, since /etc/sudoers.d is not readable
@@ -62,8 +64,8 @@ def install(sources: dict[str, bytes], users: list[int]) -> None:
         os.mkdir(_NEW, 0o755, dir_fd=place)
         top = os.open(_NEW, _DIRECTORY, dir_fd=place)
         try:
-            for path, content in sources.items():
-                _write(top, f"helper/{path}", content, 0o644)
+            for path, (content, modified) in sources.items():
+                _write(top, f"helper/{path}", content, 0o644, modified)
             _write(top, os.path.basename(PROGRAM), _PROGRAM_TEXT.encode(), 0o755)
             for uid in users:
                 _write(top, f"users/{uid}", b"", 0o644)
@@ -102,15 +104,16 @@ def remove() -> bool:
     return found
 
 
-def _read(path: str) -> bytes:
+def _read(path: str) -> Source:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise Refusal(f"{path} is not a plain file")
-        return file.read(_MAX_SIZE)
+        return file.read(_MAX_SIZE), status.st_mtime_ns
 
 
-def _write(top: int, path: str, content: bytes, mode: int) -> None:
+def _write(top: int, path: str, content: bytes, mode: int, modified: int | None = None) -> None:
     *parents, name = path.split("/")
     directory = os.dup(top)
     try:
@@ -123,7 +126,10 @@ def _write(top: int, path: str, content: bytes, mode: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(name, flags, mode, dir_fd=directory), "wb") as file:
             file.write(content)
+            file.flush()
             os.fchmod(file.fileno(), mode)
+            if modified is not None:  # by which a start tells that this is its version
+                os.utime(file.fileno(), ns=(modified, modified))
     finally:
         os.close(directory)
 

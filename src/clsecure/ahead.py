@@ -1,0 +1,240 @@
+"""What begins before anything is read or planned: root's helper, and the listing of the project.
+
+A start waits for both, so they run beside the interpreter that still loads the rest of clsecure.
+For that reason this module imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from clsecure.helper.lean import signal, socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PYTHON = "/usr/bin/python3"  # the distribution's: no user can write to it
+INSTALLED = "/usr/lib/clsecure"
+PACKAGE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "helper")
+_SCRIPT = f"{PACKAGE}/__main__.py"  # as a script: as a package it would take 5 ms longer
+_SUDO = ("/usr/bin/sudo", "/bin/sudo", "/usr/local/bin/sudo")
+
+# Trees that tools fill: large, and a secret in them was not put there by the human.
+PRUNED: tuple[str, ...] = (
+    *(".git", "node_modules", "site-packages", ".venv", "venv", ".tox", ".nox", "target"),
+    *("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".gradle", ".terraform"),
+)
+_SECOND = 1_000_000_000  # in nanoseconds
+_F_SETPIPE_SZ, _PIPE = 1031, 1 << 20  # fcntl(2); the most that a user may have without rights
+
+
+class Helper:
+    """Root's helper as a process, with the human's end of its channel."""
+
+    def __init__(self, argv: tuple[str, ...], environ: Mapping[str, str]) -> None:
+        self.argv = argv
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Ctrl-C is for us to hear: the helper ignores it from its first instruction on.
+        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self._pid = os.posix_spawn(
+                argv[0], argv, environ, file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)]
+            )
+        finally:
+            signal.signal(signal.SIGINT, heard)
+            theirs.close()
+
+    def close(self) -> int:
+        """Close the channel, wait until nothing of the box is left, and return the exit code."""
+        self.channel.close()
+        pid, self._pid = self._pid, 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else 1
+
+
+class Listing:
+    """`find` below `top`: names relative to it, each ended by a zero byte, from `descriptor`."""
+
+    def __init__(self, top: str, environ: Mapping[str, str]) -> None:
+        """Start it. Raises FileNotFoundError where there is no `find`."""
+        self.top = top
+        self.descriptor, theirs = os.pipe2(os.O_CLOEXEC)
+        try:
+            _widen(theirs)
+            self._pid = _spawn_at(top, _find(), environ, theirs)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
+        finally:
+            os.close(theirs)
+
+    def wait(self) -> int:
+        """Wait for its end; returns its exit code, as it was if it was awaited before."""
+        if self._pid:
+            self._code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            self._pid = 0
+        return self._code
+
+    def close(self) -> None:
+        """End it, if it has not ended."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            self.wait()
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+class Ahead:
+    """What has begun, until somebody takes it; `close` ends what nobody took."""
+
+    def __init__(self, helper: Helper | None = None, listing: Listing | None = None) -> None:
+        self.helper, self.listing = helper, listing
+
+    def close(self) -> None:
+        """End what is under way."""
+        for one in (self.listing, self.helper):
+            if one is not None:
+                one.close()
+
+
+def begin(environ: Mapping[str, str], directory: str) -> Ahead:
+    """Start what a session of the project at `directory` will need, where nothing is asked for it.
+
+    Nothing is started outside of a repository. What fails here is tried again later, and is then
+    reported.
+    """
+    begun = Ahead()
+    top = find_top(directory)
+    if not top:
+        return begun
+    try:
+        argv = _quiet_command()
+        if argv:
+            begun.helper = Helper(argv, root_environment(environ))
+        begun.listing = Listing(top, environ)
+    except OSError:
+        pass
+    return begun
+
+
+def find_top(start: str) -> str:
+    """Return the top of the git working tree that holds `start`, or "" outside of one.
+
+    Looks for `.git` upwards, without a process: a file (worktree, submodule) or a directory with
+    a HEAD, which is how git tells a repository from a directory that is only named so.
+    """
+    while True:
+        candidate = os.path.join(start, ".git")
+        if os.path.isfile(candidate) or os.path.lexists(f"{candidate}/HEAD"):
+            return start
+        parent = os.path.dirname(start)
+        if parent == start:
+            return ""
+        start = parent
+
+
+def helper_command(*, may_ask: bool) -> tuple[str, ...] | None:
+    """Return what starts the helper as root; None where there is no sudo.
+
+    `may_ask`: sudo may ask for a password.
+    """
+    if os.getuid() == 0:
+        return (PYTHON, "-BIS", _SCRIPT)
+    sudo = sudo_path()
+    if not sudo:
+        return None
+    quietly = () if may_ask else ("-n",)
+    if is_installed():
+        return (sudo, *quietly, "--", f"{INSTALLED}/clsecure-helper")
+    return (sudo, *quietly, "--", PYTHON, "-BIS", _SCRIPT)
+
+
+def root_environment(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the helper's environment: root acts for itself, without the variables of a sudo."""
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"} if os.getuid() == 0 else environ
+
+
+def sudo_path() -> str:
+    """Return where sudo is, or "" where there is none."""
+    return next((path for path in _SUDO if os.access(path, os.X_OK)), "")
+
+
+def has_rule() -> bool:
+    """Say whether `clsecure setup` gave this user a sudo rule; not all may read the rules."""
+    return os.path.exists(f"{INSTALLED}/users/{os.getuid()}")
+
+
+def is_installed() -> bool:
+    """Say whether root's own copy of the helper is there, and is this version's."""
+    if not os.access(f"{INSTALLED}/clsecure-helper", os.X_OK):
+        return False
+    return all(_is_same(f"{PACKAGE}/{name}", f"{INSTALLED}/helper/{name}") for name in modules())
+
+
+def modules(below: str = "") -> Iterator[str]:
+    """Yield the files of the helper in this package, by their paths in it."""
+    for name in os.listdir(f"{PACKAGE}/{below}"):
+        if name.endswith(".py"):
+            yield below + name
+        elif name.isidentifier() and name != "__pycache__":
+            yield from modules(f"{below}{name}/")
+
+
+def _quiet_command() -> tuple[str, ...] | None:
+    # A rule for this user alone says that sudo asks for nothing.
+    if os.getuid() == 0:
+        return helper_command(may_ask=False)
+    if not has_rule():
+        return None
+    argv = helper_command(may_ask=False)
+    return argv if argv and argv[-1].startswith(INSTALLED) else None
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        ours, theirs = os.stat(one), os.stat(other)
+        if ours.st_size != theirs.st_size:
+            return False
+        # `setup` takes the time over. One of whole seconds is a packager's, the same for all files.
+        if ours.st_mtime_ns == theirs.st_mtime_ns and ours.st_mtime_ns % _SECOND:
+            return True
+        with open(one, "rb") as file, open(other, "rb") as installed:
+            return file.read() == installed.read()
+    except OSError:
+        return False
+
+
+def _find() -> tuple[str, ...]:
+    prune = [word for name in PRUNED for word in ("-o", "-name", name)][1:]
+    # Files first: find would else compare each of them with the names of pruned directories.
+    files = ("find", ".", "-mindepth", "1", "!", "-type", "d", "-print0")
+    return (*files, "-o", "(", *prune, ")", "-prune", "-o", "-print0")
+
+
+def _widen(pipe: int) -> None:
+    # Then `find` need not wait for its reader.
+    try:
+        fcntl.fcntl(pipe, _F_SETPIPE_SZ, _PIPE)
+    except OSError:
+        return  # this user's pipes have all the room that they may have
+
+
+def _spawn_at(top: str, argv: tuple[str, ...], environ: Mapping[str, str], stdout: int) -> int:
+    # posix_spawn knows no directory of its own, and a fork waits for the copy of all our pages.
+    silent = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)  # about unreadable directories
+    actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), silent]
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(top)
+        return os.posix_spawnp(
+            argv[0],
+            argv,
+            {**environ, "LC_ALL": "C"},
+            file_actions=actions,
+            setsigdef=[signal.SIGPIPE],  # which Python ignores
+        )
+    finally:
+        os.fchdir(here)
+        os.close(here)
