@@ -9,7 +9,7 @@ import pytest
 
 from e2e.boxes import BOXES
 
-_ACCOUNT = "echo ready; read go; getent passwd $(id -u); head -n 1 /etc/nsswitch.conf; cat /etc/hosts"
+_ACCOUNT = "echo ready; read go; getent passwd `id -u`; head -n1 /etc/nsswitch.conf; cat /etc/hosts"
 
 
 @pytest.mark.parametrize("kind", BOXES[:3], ids=str, indirect=True)
