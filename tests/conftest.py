@@ -57,6 +57,25 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="needs root"))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome = "failed"  # a missing prerequisite
+        report.longrepr = f"{item.nodeid} was skipped in CI: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def client() -> Path:
+    """The real `claude`."""
+    named = os.environ.get("CLSECURE_TEST_CLAUDE")
+    path = Path(named) if named else Path(__file__).parents[1] / ".cache/claude/bin/claude"
+    if not os.access(path, os.X_OK):
+        pytest.skip("needs the real client: scripts/setup --dev installs it")
+    return path
+
+
 @pytest.fixture(scope="module")
 def human() -> Iterator[Human]:
     """A human for a module's tests, who is removed after them."""

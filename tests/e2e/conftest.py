@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,6 @@ import pytest
 from e2e.boxes import BOXES, Kind
 from testkit import Running
 
-_CHECKOUT = Path(__file__).parents[2]
-_PLACES = (_CHECKOUT / ".cache/claude/bin/claude", Path("/opt/claude-code/bin/claude"))
 KEY = "sk-ant-test-0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -35,18 +32,6 @@ def _is_parametrized(metafunc):
 def kind(request) -> Kind:
     """Which box the test is about: mode, engine and workspace, and the flags that ask for it."""
     return request.param
-
-
-@pytest.fixture(scope="session")
-def client() -> Path:
-    """The real `claude`; in CI it must be there."""
-    named = os.environ.get("CLSECURE_TEST_CLAUDE")
-    for path in (Path(named),) if named else _PLACES:
-        if os.access(path, os.X_OK):
-            return path
-    if os.environ.get("CI"):
-        pytest.fail("the real client is missing: scripts/setup --dev installs it")
-    pytest.skip("needs the real client: scripts/setup --dev installs it")
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +19,6 @@ TOOLS = [
     {"name": "Bash", "input_schema": {"properties": {"command": {}}}},
     {"name": "Write", "input_schema": {"properties": {"file_path": {}, "content": {}}}},
 ]
-PLACES = ("/opt/claude-code/bin/claude",)
 
 
 def request(*replies, prompt="do it", tools=TOOLS, **more):
@@ -167,13 +164,8 @@ def test_it_runs_as_a_program(tmp_path):
     assert json.loads(log.read_text())["turn"] == "turn:0"
 
 
-def client():
-    return next((p for p in PLACES if os.access(p, os.X_OK)), None) or shutil.which("claude")
-
-
 @pytest.mark.client
-@pytest.mark.skipif(client() is None, reason="claude is not installed")
-def test_the_real_client_does_what_the_scenario_says(tmp_path):
+def test_the_real_client_does_what_the_scenario_says(client, tmp_path):
     project = tmp_path / "project"
     project.mkdir()
     turns = [
@@ -183,7 +175,7 @@ def test_the_real_client_does_what_the_scenario_says(tmp_path):
     ]
     with Running({"turns": turns}) as api:
         ended = subprocess.run(
-            [client(), "-p", "do it", "--dangerously-skip-permissions"],
+            [client, "-p", "do it", "--dangerously-skip-permissions"],
             cwd=project,
             env={
                 "HOME": str(tmp_path),
