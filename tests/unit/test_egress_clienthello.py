@@ -171,6 +171,16 @@ def test_a_name_is_given_as_sent(name):
     assert parse(hello(names((0, name.encode())))).server_name == name
 
 
+def test_a_hello_is_read_when_its_record_is_there():
+    """What the record still holds could be a second hello."""
+    data = hello(SNI)
+    longer = data[:3] + (len(data) - 5 + 1).to_bytes(2, "big") + data[5:]
+    with pytest.raises(Incomplete):
+        parse(longer)
+    with pytest.raises(BadHello):
+        parse(longer + b"\1")
+
+
 def test_encrypted_client_hello_is_seen():
     assert parse(hello(SNI + extension(0xFE0D, b"\0" * 40))) == ClientHello(
         "example.org", (), has_ech=True

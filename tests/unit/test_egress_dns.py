@@ -282,6 +282,7 @@ MALFORMED = {
     "options cut off": query(extra=(OPT[:-1] + b"\x09abc",)),
     "another record": query(extra=(b"\0" + struct.pack("!HHIH", A, 1, 0, 4) + bytes(4),)),
     "a count without a record": query()[:10] + b"\0\1" + query()[12:],
+    "a count of two and one record": query()[:10] + b"\0\2" + query()[12:] + OPT,
     "truncated": query(flags=0x0300),
     "too large": query(extra=(OPT[:-2] + struct.pack("!H", 600) + bytes(600),)),
 }

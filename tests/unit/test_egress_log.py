@@ -1,6 +1,7 @@
 """Every record is there once and in order, whoever writes; and what was done to it is seen."""
 
 import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import signal
 import stat
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -185,6 +187,17 @@ def test_writers_at_once_lose_nothing(directory):
     for writer in range(4):
         own = [record["n"] for record in records(directory) if record["writer"] == writer]
         assert own == list(range(200))[-len(own) :]
+
+
+def test_reading_waits_for_a_writer(directory):
+    fill(directory, 3)
+    with (directory / "egress.head").open() as lock, ThreadPoolExecutor() as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = pool.submit(verify, directory)
+        with pytest.raises(TimeoutError):
+            result.result(timeout=0.1)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert result.result(timeout=10).records == 3
 
 
 def test_killed_writers(directory):
