@@ -78,7 +78,7 @@ def parse(data: bytes) -> tuple[Head, int] | None:
             raise BadHead("the head is too long", 431)
         return None
     method, target, version = _request_line(line)
-    parsed = Head(method, target, version, _fields(fields))
+    parsed = Head(method, target, version, read_fields(fields))
     _check_framing(parsed)
     _check_host(parsed)
     return parsed, end + len(_END)
@@ -103,7 +103,8 @@ def _request_line(line: bytes) -> tuple[str, str, str]:
     return method.decode("ascii"), target.decode("ascii"), version.decode("ascii")
 
 
-def _fields(text: bytes) -> tuple[tuple[str, bytes], ...]:
+def read_fields(text: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Read header or trailer fields without the last line end; raises BadHead."""
     lines = text.split(b"\r\n") if text else []
     if len(lines) > MAX_FIELDS:
         raise BadHead("too many header fields", 431)
