@@ -99,8 +99,8 @@ def test_half_a_copy_is_no_session(human, project, victim):
 SLEEP = "import os, time; os.fork(); time.sleep(300)"
 DEATH_SIGNAL = (
     "init.py",
-    "        sc.set_death_signal(signal.SIGKILL)\n        send(\n            self._channel,\n",
-    "        send(\n            self._channel,\n",
+    "        sc.set_death_signal(signal.SIGKILL)\n        self._hand_out(",
+    "        self._hand_out(",
 )
 END_OF_CHANNEL = (
     "attended.py",

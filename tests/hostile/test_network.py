@@ -1,4 +1,4 @@
-"""The network: nothing answers in the box but the agent's API; with --no-network not even that."""
+"""The host's network: nothing of it answers in the box but the agent's API, with any level."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import secrets
 import socket
 import subprocess
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from caller import Caller, open_request, patched
-from probe import BOXES, got, inside, mode_options, outside, script
+from probe import BOXES, got, mode_options, outside, script
 
 from clsecure.helper.protocol import Opened
 
@@ -67,8 +67,7 @@ def links():
             said = said[(length + 3) & ~3:]
         return len(names) if len(names) > 1 else None
 """
-# What passes with the host's own network: all of it.
-SHARED = {
+ATTEMPTS = {
     "api",
     "tcp",
     "tcp6",
@@ -157,6 +156,7 @@ def servers():
         "abstract": (socket.AF_UNIX, socket.SOCK_STREAM, f"\0{name}"),
     }
     given: dict[str, object] = {"abstract": name, "seconds": 3, "address": host_address()}
+    servers, threads = [], []
     with ExitStack() as stack:
         for key, (family, kind, address) in places.items():
             server = stack.enter_context(socket.socket(family, kind))
@@ -165,8 +165,16 @@ def servers():
                 server.listen(64)
             if key != "abstract":
                 given[key] = server.getsockname()[1]
-            threading.Thread(target=serve, args=(server, kind), daemon=True).start()
+            threads.append(threading.Thread(target=serve, args=(server, kind), daemon=True))
+            threads[-1].start()
+            servers.append(server)
         yield given
+        for server in servers:  # or a thread in accept() would keep it open
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(5)
+            assert not thread.is_alive()
 
 
 def serve(server, kind):
@@ -174,6 +182,8 @@ def serve(server, kind):
         try:
             if kind == socket.SOCK_DGRAM:
                 _, sender = server.recvfrom(100)
+                if sender is None:  # the socket was shut down
+                    return
                 server.sendto(b"hello", sender)
             else:
                 with server.accept()[0] as connection:
@@ -203,13 +213,13 @@ def passed(found):
 
 
 def test_control_the_human_reaches_every_server(human, servers):
-    assert passed(outside(human, PROBE, servers)) >= SHARED - {"interfaces", "routes", "links"}
+    assert passed(outside(human, PROBE, servers)) >= ATTEMPTS - {"interfaces", "routes", "links"}
 
 
 @pytest.mark.parametrize("box", BOXES)
 def test_only_the_api_passes(human, project, servers, box):
     found = look(human, project, servers, box, PROBE)
-    assert set(found) == SHARED
+    assert set(found) == ATTEMPTS
     assert passed(found) == {"api"}
     assert found["api"] == "hello"
 
@@ -217,14 +227,15 @@ def test_only_the_api_passes(human, project, servers, box):
 @pytest.mark.parametrize("box", BOXES)
 def test_nothing_passes_without_a_network(human, project, servers, box):
     found = look(human, project, servers, box, PROBE, "--no-network")
-    assert set(found) == SHARED
+    assert set(found) == ATTEMPTS
     assert passed(found) == set()
 
 
 @pytest.mark.parametrize("box", BOXES)
-def test_control_with_the_hosts_network_all_of_it_passes(human, project, servers, box):
+def test_an_open_network_is_not_the_hosts(human, project, servers, box):
     found = look(human, project, servers, box, PROBE, "--allow-network")
-    assert passed(found) >= SHARED - {"interfaces", "routes", "links"}
+    assert set(found) == ATTEMPTS
+    assert passed(found) <= {"api"}
 
 
 @pytest.mark.parametrize("network", ["--no-network", "--allow-network"])
@@ -253,11 +264,3 @@ def test_control_without_the_filter_there_is_a_way_around(human, project, tmp_pa
             caller.discard(opened)
     assert "opened" not in outputs[0]
     assert "opened" in outputs[1]
-
-
-def test_names_of_the_api_lead_into_the_box(human, project):
-    source = "import socket; print('got', socket.getaddrinfo('api.anthropic.com', 443)[0][4])"
-    words = ("exec", "--mode", "user", "--", "/usr/bin/python3", "-c", source)
-    ran = human.clsecure(*words, cwd=project)
-    assert "127.0.77.1" in ran.stdout
-    assert inside(human, project, "user", "@attempt\ndef a(): return 1\n", {})["a"] == 1

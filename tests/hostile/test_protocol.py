@@ -205,19 +205,20 @@ ODD_FIELDS = {
     "mask-upward": {"masks": ("../x",)},
     "mask-absolute": {"masks": ("/etc/passwd",)},
     "mask-empty": {"masks": ("",)},
-    "listener-outside": {"listeners": (Listener(host="", address="0.0.0.0", port=80),)},
-    "listener-on-no-port": {"listeners": (Listener(host="", address="127.0.0.1", port=0),)},
+    "listener-outside": {"listeners": (Listener(role="api", address="0.0.0.0", port=80),)},
+    "listener-on-no-port": {"listeners": (Listener(role="api", address="127.0.0.1", port=0),)},
     "listener-on-a-large-port": {
-        "listeners": (Listener(host="", address="127.0.0.1", port=70000),)
+        "listeners": (Listener(role="api", address="127.0.0.1", port=70000),)
     },
+    "listener-of-no-role": {"listeners": (Listener(role="", address="127.0.0.1", port=80),)},
     "listener-with-a-newline": {
-        "listeners": (Listener(host="a\n1.2.3.4 b", address="127.0.0.1", port=80),)
+        "listeners": (Listener(role="api\n", address="127.0.0.1", port=80),)
     },
-    # As root, in the host's own network: a port that no user may have.
-    "listener-of-the-host": {
-        "network": "open",
-        "listeners": (Listener(host="", address="127.0.0.1", port=82),),
+    "listener-without-a-network": {
+        "network": "none",
+        "listeners": (Listener(role="api", address="127.0.0.1", port=82),),
     },
+    "broker-without-a-network": {"network": "none", "broker": True},
 }
 
 

@@ -12,6 +12,13 @@ pytestmark = pytest.mark.root
 LAUNCH_FILTER = ("launch.py", "        sc.set_seccomp(base_program())\n", "")
 GATE_LOCKS = ("inside/gate.py", '    _lock_down(launch["filter"])\n', "")
 ROOT_MOUNTS = '        root = _open("/", os.O_PATH | os.O_DIRECTORY)\n'
+# What init would do to the box's network is taken out with its own look at whose that is.
+DISARMED = [
+    ("box.py", " | sc.CLONE_NEWNET", ""),
+    ("network.py", "        _raise_loopback()\n        if", "        if"),
+    ("network.py", 'request.network == "none"', "True"),
+]
+HOST_NETWORK = [*DISARMED, ("network.py", '"/proc/self/ns/net") ==', '"/proc/self/ns/net") is')]
 
 BROKEN = {
     "bounding-set": (
@@ -99,20 +106,16 @@ BROKEN = {
         ],
         "not overlay",
     ),
-    "host-network": (
-        ENGINES,
-        [("box.py", '(0 if request.network == "open" else sc.CLONE_NEWNET)', "0")],
-        "network",
-    ),
+    "host-network": (ENGINES, HOST_NETWORK, "the host's network is in sight"),
     "route": (
         ENGINES,
         [
             (
-                "init.py",
-                "                _raise_loopback()\n",
+                "network.py",
+                "        _raise_loopback()\n",
                 (
-                    "                _raise_loopback()\n"
-                    "                os.system('ip route add 10.0.0.0/8 dev lo')\n"
+                    "        _raise_loopback()\n"
+                    "        os.system('ip route add 10.0.0.0/8 dev lo')\n"
                 ),
             )
         ],
@@ -183,6 +186,13 @@ def test_an_unchanged_copy_runs_the_command(human, project, tmp_path, engine):
     assert ran.code == 0, ran
     assert "canary" in seen.output
     assert not (project / "canary").exists()
+
+
+def test_an_init_in_the_hosts_network_changes_nothing_there(human, project, tmp_path):
+    # Its local route would lead every connection of the host to nowhere.
+    with Caller(human.account.pw_uid, package=patched(tmp_path, *DISARMED)) as caller:
+        answer = caller.ask(open_request(human, project, session="first"))
+    assert "not in a network namespace of its own" in answer.message, answer
 
 
 def test_an_init_that_is_not_the_first_process_kills_nothing(human, project, tmp_path):

@@ -140,7 +140,7 @@ def test_an_answer_is_no_request():
 
 
 def test_records_cannot_be_changed():
-    record = Listener(host="", address="127.0.0.1", port=1)
+    record = Listener(role="proxy", address="127.0.0.1", port=1)
     with pytest.raises(AttributeError):
         record.port = 2
     assert record.replace(port=2).port == 2
@@ -148,9 +148,9 @@ def test_records_cannot_be_changed():
     assert record != record.replace(port=2)
     assert hash(record) == hash(record.replace())
     with pytest.raises(TypeError):
-        Listener(host="", address="")
+        Listener(role="", address="")
     with pytest.raises(TypeError):
-        Listener(host="", address="", port=1, more=1)
+        Listener(role="", address="", port=1, more=1)
 
 
 def test_every_field_of_every_message_can_be_checked():

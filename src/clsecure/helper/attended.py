@@ -6,6 +6,7 @@ import os
 import select
 import time
 
+from .broker import Broker
 from .launch import Box, Launch
 from .lean import socket
 from .protocol import REQUESTS, Checked, Exec, Exited, Failed, Signal, Started, receive, send
@@ -17,10 +18,13 @@ _GRACE = 2.0  # seconds from asking a command which is over its time to end, to 
 
 
 class Attended:
-    """Starts one command for init, listens to its gate, passes signals, keeps its time."""
+    """Starts one command for init, listens to its gate, passes signals, keeps its time.
 
-    def __init__(self, box: Box, channel: socket.socket, alarm: int) -> None:
-        self._box, self._channel, self._alarm = box, channel, alarm
+    The broker, where there is one, works while a command runs.
+    """
+
+    def __init__(self, box: Box, channel: socket.socket, alarm: int, broker: Broker | None) -> None:
+        self._box, self._channel, self._alarm, self._broker = box, channel, alarm, broker
         self._checked = self._timed_out = False
         self._faults: list[str] = []
         self._deadline = 0.0
@@ -49,12 +53,7 @@ class Attended:
     def _attend(self, launch: Launch) -> int:
         channel = self._channel.fileno()
         while True:
-            sources = [self._alarm, channel, launch.waiting]
-            poll = select.poll()
-            for source in sources:
-                if source >= 0:
-                    poll.register(source, select.POLLIN)
-            ready = [descriptor for descriptor, _ in poll.poll(self._wait())]
+            ready = self._poll(launch)
             if launch.waiting in ready:
                 code = self._hear(launch)
                 if code is not None:
@@ -66,6 +65,20 @@ class Attended:
             for pid, status in _reap():
                 if pid == launch.pid:
                     return os.waitstatus_to_exitcode(status)
+
+    def _poll(self, launch: Launch) -> list[int]:
+        """Wait for something to happen, of which the broker sees to its own part."""
+        poll = select.poll()
+        for source in (self._alarm, self._channel.fileno(), launch.waiting):
+            if source >= 0:
+                poll.register(source, select.POLLIN)
+        asked, wanted = self._broker.waits_for() if self._broker else (-1, 0)
+        if asked >= 0:
+            poll.register(asked, wanted)
+        ready = dict(poll.poll(self._wait()))
+        if self._broker:
+            self._broker.step(ready.get(asked, 0))
+        return list(ready)
 
     def _hear(self, launch: Launch) -> int | None:
         # First the gate's connection, then its findings, then the command's exit code.
@@ -113,9 +126,10 @@ class Attended:
                 _signal_all(_KILL)
 
     def _wait(self) -> int | None:
-        return (
-            max(0, int((self._deadline - time.monotonic()) * 1000) + 1) if self._deadline else None
-        )
+        ends = [self._deadline - time.monotonic()] if self._deadline else []
+        if self._broker and self._broker.remaining() is not None:
+            ends.append(self._broker.remaining() or 0.0)
+        return max(0, int(min(ends) * 1000) + 1) if ends else None
 
     def _watch_time(self) -> None:
         if self._deadline and time.monotonic() >= self._deadline:

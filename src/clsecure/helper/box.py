@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
 
-_NAMESPACES = sc.CLONE_NEWNS | sc.CLONE_NEWPID | sc.CLONE_NEWIPC | sc.CLONE_NEWUTS
+_NAMESPACES = sc.CLONE_NEWNS | sc.CLONE_NEWPID | sc.CLONE_NEWIPC | sc.CLONE_NEWUTS | sc.CLONE_NEWNET
 
 
 class Box:
@@ -56,8 +56,7 @@ class Box:
         )
         self.cgroup = Cgroup(session.worker)
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        flags = _NAMESPACES | (0 if request.network == "open" else sc.CLONE_NEWNET)
-        self.pid = sc.clone(flags, self.cgroup.descriptor)
+        self.pid = sc.clone(_NAMESPACES, self.cgroup.descriptor)
         if self.pid == 0:
             # The human's end must be the helper's alone, or its closing would not be seen.
             control.close()

@@ -16,7 +16,7 @@ from .protocol import Exec, Listener, Open, Refusal, Session
 # Sets of characters instead of regular expressions, whose module is slow to import.
 _DIGITS, _LOWER = "0123456789", "abcdefghijklmnopqrstuvwxyz"
 _ALPHANUMERIC = _DIGITS + _LOWER + _LOWER.upper()
-_MAX_SESSION, _MAX_HOST, _MAX_WORKER = 64, 253, 32
+_MAX_SESSION, _MAX_WORKER = 64, 32
 _NAME = _DIGITS + _LOWER + "-"
 _HASHES = (40, 64)  # hexadecimal digits of git's object ids: SHA-1, SHA-256
 _CHOICES = {
@@ -25,6 +25,14 @@ _CHOICES = {
     "engine": ("none", "firejail", "bubblewrap"),
     "network": ("none", "filtered", "open"),
     "workspace": ("overlay", "clone"),
+}
+# What sockets of the box are for, and of which kind that is.
+_ROLES = {
+    "proxy": "tcp",
+    "transparent": "tcp",
+    "resolver": "udp",
+    "resolver-tcp": "tcp",
+    "api": "tcp",
 }
 _MAX_PORT = 65535
 _MAX_SECONDS = 1_000_000
@@ -95,9 +103,11 @@ def _open(path: str, flags: int) -> int:
 
 
 def _check_listeners(request: Open) -> None:
-    if request.listeners and request.network != "filtered":
-        # With the host's network, root would hand out listening sockets of the host.
-        raise Refusal("listeners belong to a filtered network alone", code=2)
+    if request.network == "none" and (request.listeners or request.broker):
+        raise Refusal("without a network nothing is handed out of the box", code=2)
+    roles = [listener.role for listener in request.listeners]
+    if len(set(roles)) < len(roles):
+        raise Refusal("two listeners of one role", code=2)
     for listener in request.listeners:
         _check_listener(listener)
 
@@ -105,8 +115,10 @@ def _check_listeners(request: Open) -> None:
 def _check_listener(listener: Listener) -> None:
     if not _is_loopback(listener.address) or not 0 < listener.port <= _MAX_PORT:
         raise Refusal("a listener must be on a loopback address", code=2)
-    if listener.host and not _is_host(listener.host):
-        raise Refusal("a listener's host is not a host name", code=2)
+    if _ROLES.get(listener.role) != listener.kind:
+        raise Refusal("a listener's role or kind is not one of those there are", code=2)
+    if listener.role == "transparent" and ":" in listener.address:
+        raise Refusal("the transparent listener is for IPv4", code=2)
 
 
 def _consists(text: str, characters: str) -> bool:
@@ -116,11 +128,6 @@ def _consists(text: str, characters: str) -> bool:
 def _is_session(name: str) -> bool:
     fits = len(name) <= _MAX_SESSION and name[0] in _ALPHANUMERIC
     return fits and _consists(name, _ALPHANUMERIC + "._-")
-
-
-def _is_host(name: str) -> bool:
-    fits = len(name) <= _MAX_HOST and name[0] in _ALPHANUMERIC and name[-1] in _ALPHANUMERIC
-    return fits and _consists(name, _ALPHANUMERIC + ".-")
 
 
 def _is_loopback(address: str) -> bool:

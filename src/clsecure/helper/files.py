@@ -25,6 +25,8 @@ services: files
 ethers: files
 rpc: files
 """
+# resolv.conf(5): the box's own resolver answers at once, or it is gone.
+_RESOLVER = b"nameserver 127.0.0.1\noptions timeout:2 attempts:2\n"
 
 
 def programs() -> dict[str, bytes]:
@@ -39,25 +41,13 @@ def programs() -> dict[str, bytes]:
 
 def etc(request: Open, worker: pwd.struct_passwd) -> dict[str, bytes]:
     """Return the box's own files, by path."""
-    files = {
+    return {
         "/etc/passwd": _accounts("/etc/passwd", worker.pw_uid, worker.pw_name, home=request.home),
         "/etc/group": _accounts("/etc/group", worker.pw_gid, worker.pw_name),
         "/etc/nsswitch.conf": _NAME_SERVICES,
+        "/etc/hosts": f"127.0.0.1 localhost {socket.gethostname()}\n::1 localhost\n".encode(),
+        "/etc/resolv.conf": b"" if request.network == "none" else _RESOLVER,
     }
-    resolver = os.path.realpath("/etc/resolv.conf")
-    if request.network == "open":
-        files["/etc/hosts"] = _read("/etc/hosts")
-        if resolver.startswith("/run/"):  # its directory is the box's own, and empty
-            files[resolver] = _read(resolver)
-    else:
-        files["/etc/hosts"] = _hosts(request)
-    return files
-
-
-def _hosts(request: Open) -> bytes:
-    lines = [f"127.0.0.1 localhost {socket.gethostname()}", "::1 localhost"]
-    lines += [f"{one.address} {one.host}" for one in request.listeners if one.host]
-    return ("\n".join(lines) + "\n").encode()
 
 
 def _accounts(path: str, number: int, worker: str, *, home: str = "") -> bytes:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import struct
 
 from . import syscalls as sc
 from .attended import Attended
+from .broker import Broker
 from .launch import Box
 from .layout import INSIDE, Host
 from .lean import signal, socket
 from .mounts import Builder, Unsupported
+from .network import Network
 from .protocol import (
     REQUESTS,
     UNSUPPORTED,
@@ -26,11 +26,6 @@ from .protocol import (
 )
 from .records import BadField
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .protocol import Listener
-
-_SIOCSIFFLAGS, _IFF_UP_RUNNING = 0x8914, 0x41
 _IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP)
 
 
@@ -39,6 +34,8 @@ class Init:
 
     def __init__(self, box: Box, channel: socket.socket) -> None:
         self._box, self._channel = box, channel
+        self._network: Network | None = None  # to be kept: it holds what steers connections
+        self._broker: Broker | None = None
         self._alarm, alarm = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -56,11 +53,9 @@ class Init:
         try:
             if os.getpid() != 1:  # else "every other process" would mean those of the host
                 raise OSError(errno.EPERM, "not the first process of a pid namespace")
-            if self._box.request.network != "open":
-                _raise_loopback()
+            network = Network(self._box.request, self._box.host_net_namespace)
             builder.build(self._box.mounts, host, self._box.request.masks, files)
             _write_inside(programs)
-            listeners = [_listen(one) for one in self._box.request.listeners]
             builder.finish()
         except Unsupported as error:
             send(self._channel, Failed(message=UNSUPPORTED, hint=str(error), code=4))
@@ -76,21 +71,29 @@ class Init:
         # The kernel forgot it at each change of identity above. A helper that died in between is
         # seen by its channel, which is at its end then.
         sc.set_death_signal(signal.SIGKILL)
-        send(
-            self._channel,
-            Ready(warnings=tuple(builder.warnings)),
-            tuple(one.fileno() for one in listeners),
-        )
-        for one in listeners:
-            one.close()
+        self._hand_out(network, builder.warnings)
         return True
+
+    def _hand_out(self, network: Network, warnings: list[str]) -> None:
+        handed = list(network.sockets)
+        if self._box.request.broker:
+            self._broker = Broker()
+            handed.append(("broker", self._broker.other))
+        ready = Ready(
+            warnings=(*warnings, *network.warnings), sockets=tuple(role for role, _ in handed)
+        )
+        send(self._channel, ready, tuple(each.fileno() for _, each in handed))
+        for _, each in handed:
+            each.close()
+        self._network = network
 
     def serve(self) -> None:
         """Run what the helper asks for, one command after the other."""
         while received := receive(self._channel, REQUESTS):
             request, descriptors = received
             if isinstance(request, Exec):
-                Attended(self._box, self._channel, self._alarm).run(request, descriptors)
+                attended = Attended(self._box, self._channel, self._alarm, self._broker)
+                attended.run(request, descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
 
@@ -100,24 +103,6 @@ def _look_like_a_kernel() -> None:
     # the program with none: it looks for one by its name in /proc/1..10/comm.
     with open("/proc/self/comm", "w", encoding="ascii") as file:
         file.write("kthreadd")
-
-
-def _raise_loopback() -> None:
-    any_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        request = struct.pack("16sh14x", b"lo", _IFF_UP_RUNNING)
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, request)
-    finally:
-        any_socket.close()
-
-
-def _listen(listener: Listener) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listener.address else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((listener.address, listener.port))
-    listening.listen(256)
-    return listening
 
 
 def _write_inside(programs: dict[str, bytes]) -> None:

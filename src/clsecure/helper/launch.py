@@ -173,7 +173,6 @@ def _document(box: Box, command: Exec, engine: str, address: str) -> dict[str, o
     plan = {
         "uid": box.uid,
         "gid": box.gid,
-        "network": box.request.network,
         "filters": 3 if engine == "firejail" else 2,
         "writable": writable_places(box.mounts),
         "own": ("/dev", *_ENGINE_OWN.get(box.request.engine, ())),

@@ -40,7 +40,7 @@ _RESERVED = (
     "var/lock",
 )
 # Files of the box's own in place of the host's.
-FILES = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts")
+FILES = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 

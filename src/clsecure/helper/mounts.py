@@ -19,6 +19,8 @@ _READ_ONLY = _QUIET | sc.MOUNT_ATTR_RDONLY
 _PROC_FLAGS = 2 | 4 | 8  # nosuid, nodev, noexec
 _OWN = {"home": "home", "git": "git", "clone": "upper"}  # kinds to directories of the state
 _OVERLAY = (("redirect_dir", "on"), ("index", "off"), ("metacopy", "off"))
+# Where the host's /etc/resolv.conf may lead: the box's own, and empty.
+_OWN_PLACES = ("/run/", "/mnt/")
 _NO_IDMAP = (errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -47,7 +49,7 @@ class Builder:
     ) -> None:
         """Mount everything and make it our root; raises Unsupported, Refusal, OSError.
 
-        `files` are the box's own, in /etc and in /run.
+        `files` are the box's own, in /etc.
         """
         self._masks, self._files = masks, dict(files)
         sc.mount(None, "/", None, sc.MS_REC | sc.MS_PRIVATE)
@@ -88,15 +90,17 @@ class Builder:
         self._cover()
 
     def _cover(self) -> None:
-        """Put the box's own files where no layer has them; a missing one in /run is made."""
+        """Put the box's own files where no layer has them, at the end of the host's links."""
         os.makedirs(INSIDE, 0o755, exist_ok=True)
-        for number, (path, content) in enumerate(self._files.items()):
-            if path.startswith("/run/"):
-                os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-                _write_new(path, content)
-                continue
+        for number, (name, content) in enumerate(self._files.items()):
+            path = os.path.realpath(name)
             if not os.path.exists(path):
-                continue  # /etc/nsswitch.conf, which not every host has
+                if path.startswith(_OWN_PLACES):
+                    os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+                    _write_new(path, content)
+                # Else the host has none: without nsswitch.conf and resolv.conf a program asks the
+                # name server at 127.0.0.1, too (resolv.conf(5)).
+                continue
             own = f"{INSIDE}/file-{number}"
             _write_new(own, content)
             tree = sc.clone_tree(_open(own, os.O_PATH | os.O_NOFOLLOW))

@@ -31,11 +31,12 @@ class Seed(Record):
 
 
 class Listener(Record):
-    """A socket that listens on a loopback address inside the box; `host` also names it there."""
+    """A socket of the box, on a loopback address, that somebody outside will serve."""
 
-    host: str
+    role: str  # what it is for: proxy | transparent | resolver | resolver-tcp | api
     address: str
     port: int
+    kind: str = "tcp"  # tcp | udp
 
 
 class Find(Record):
@@ -64,6 +65,7 @@ class Open(Record):
     masks: tuple[str, ...]
     listeners: tuple[Listener, ...]
     probe: str  # a directory in the worker's home: does it hold anything?
+    broker: bool = False  # also give a socket on which connections into the box are asked for
 
 
 class Plant(Record):
@@ -143,11 +145,16 @@ class Found(Record):
 
 
 class Opened(Record):
-    """The box stands; the descriptors are the listening sockets, in the order asked for."""
+    """The box stands; `sockets` says what each of the descriptors is, in their order.
+
+    First the listeners' roles as they were asked for. More sockets with the role "transparent"
+    follow where the kernel cannot lead every port to one. "broker", the last: see helper.broker.
+    """
 
     session: Session
     probe: bool
     warnings: tuple[str, ...]
+    sockets: tuple[str, ...]
 
 
 class Started(Record):
@@ -188,9 +195,10 @@ class Noted(Record):
 
 
 class Ready(Record):
-    """From the box's init to the helper: it stands; the descriptors are its listening sockets."""
+    """From the box's init to the helper: it stands; descriptors and `sockets` as in Opened."""
 
     warnings: tuple[str, ...] = ()  # what could be had only in a weaker form
+    sockets: tuple[str, ...] = ()
 
 
 class Failed(Record):

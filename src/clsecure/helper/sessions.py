@@ -222,7 +222,10 @@ class Sessions:
             raise Refusal("the box's init answered out of turn", code=1)
         self._sent = descriptors
         probe = _holds_anything(state, request.probe)
-        return Opened(session=session, probe=probe, warnings=answer.warnings), tuple(descriptors)
+        opened = Opened(
+            session=session, probe=probe, warnings=answer.warnings, sockets=answer.sockets
+        )
+        return opened, tuple(descriptors)
 
     def _changes(self, _: Changes) -> _Answer:
         if self._state is None or self._session is None:

@@ -21,6 +21,7 @@ _PIDFD_OPEN, _CLONE3, _OPENAT2, _MOUNT_SETATTR = 434, 435, 437, 442
 _PIVOT_ROOT = 155 if _X86 else 41
 _KEYCTL = 250 if _X86 else 219
 _KEYCTL_JOIN_SESSION_KEYRING = 1
+_BPF = 321 if _X86 else 280
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x0002_0000, 0x0400_0000, 0x0800_0000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x1000_0000, 0x2000_0000, 0x4000_0000
@@ -217,6 +218,11 @@ def drop_bounding_set() -> None:
 def new_session_keyring() -> None:
     """Leave the session keyring of whoever started this process for a new, empty one."""
     _call("keyctl", _KEYCTL, _KEYCTL_JOIN_SESSION_KEYRING, None, 0, 0, 0)
+
+
+def bpf(command: int, attributes: bytes) -> int:
+    """Do a command of the kernel's BPF, given as much of its union bpf_attr as it reads."""
+    return _call("bpf", _BPF, command, attributes, len(attributes))
 
 
 def set_seccomp(program: bytes) -> None:

@@ -219,9 +219,11 @@ def _unescape(word: str) -> str:
 
 
 def _network(plan: dict[str, Any]) -> list[str]:
-    if plan["network"] == "open":
-        return []
     faults = []
+    if os.readlink("/proc/self/ns/net") == plan["host_net_namespace"]:
+        faults.append("the host's network is in sight")
+    # This file is the main table: the local one, by which all addresses are the box's, is no way
+    # out (proc(5), fib_route_seq_show() in net/ipv4/fib_trie.c).
     with open("/proc/self/net/route", encoding="ascii") as file:
         if file.read().splitlines()[1:]:
             faults.append("there is a route out of the box")
@@ -236,8 +238,6 @@ def _processes(plan: dict[str, Any]) -> list[str]:
     # Inside, nothing is older than init and engine: a host's process would have another namespace.
     if os.readlink("/proc/self/ns/pid") == plan["host_pid_namespace"]:
         return ["the host's processes are in sight"]
-    if os.readlink("/proc/self/ns/net") == plan["host_net_namespace"] and plan["network"] != "open":
-        return ["the host's network is in sight"]
     return []
 
 
