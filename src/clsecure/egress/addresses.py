@@ -1,6 +1,6 @@
 """Which addresses are the public internet's, and which are this host's or its neighbours'.
 
-Sources: the IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890), and the
+Sources: the IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890), read 2025, and the
 documents named beside each range. Where the registry calls a small part of a refused range
 globally reachable (anycast of 192.0.0.0/24 and 2001::/23), it is refused all the same.
 """
