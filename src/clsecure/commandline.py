@@ -150,12 +150,16 @@ def _arguments(
         if command.name == "exec" and not passed:
             raise _usage("exec needs a command", "clsecure exec -- make test")
         return passed or ()
-    if passed is not None or len(operands) > (1 if command.operands else 0):
+    named = dict(command.values).get(operands[0]) if operands else None
+    most = (1 if command.operands else 0) + (1 if named else 0)
+    if passed is not None or len(operands) > most:
         extra = (*operands, *(passed or ()))[-1:]
         raise _usage(f"{command.name} does not take {' '.join(extra) or '--'}", command.usage)
     if operands and operands[0] not in command.operands:
         allowed = ", ".join(command.operands)
         raise _usage(f"{command.name} does not take {operands[0]}", f"it takes: {allowed}")
+    if named and len(operands) == 1:
+        raise _usage(f"{command.name} {operands[0]} needs a {named}", command.usage)
     if command.needs_operand and not operands:
         raise _usage(f"{command.name} needs one of: {', '.join(command.operands)}", command.usage)
     return operands

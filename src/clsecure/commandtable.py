@@ -9,7 +9,8 @@ class Command(NamedTuple):
     """One command.
 
     `passes` names the words behind `--` that it hands on; `operands` are the words that it takes
-    itself, at most one of them; `flags` are its old names. `examples` are (line, what it does).
+    itself, at most one of them, and `values` name what must follow some of those; `flags` are its
+    old names. `examples` are (line, what it does).
     """
 
     name: str
@@ -20,6 +21,7 @@ class Command(NamedTuple):
     passes: str = ""
     operands: tuple[str, ...] = ()
     needs_operand: bool = False
+    values: tuple[tuple[str, str], ...] = ()  # operand to the name of its value
 
     @property
     def module(self) -> str:
@@ -29,7 +31,10 @@ class Command(NamedTuple):
     @property
     def usage(self) -> str:
         """The form of its command line."""
-        operands = "|".join(self.operands)
+        named = dict(self.values)
+        operands = "|".join(
+            f"{each} {named[each]}" if each in named else each for each in self.operands
+        )
         parts = ["clsecure", self.name, "[OPTIONS]"]
         if operands:
             parts.append(operands if self.needs_operand else f"[{operands}]")
@@ -123,6 +128,23 @@ _ALL = (
         "Shows the worker, the mode and engine in use, the workspace, and what the network passes.",
         (("clsecure info --mode user", "how it would be in user mode"),),
         flags=("--info",),
+    ),
+    Command(
+        "net",
+        "show what reached the network, and change what may",
+        "Shows the last decisions on this project's connections. What is allowed or denied here\n"
+        "counts in the running session at once; --session names another one than the default.",
+        (
+            ("clsecure net --blocked", "what was blocked, and why"),
+            ("clsecure net --follow", "what happens from now on"),
+            ("clsecure net allow docs.example.org", "for the running session"),
+            ("clsecure net allow docs.example.org --always", "and in your configuration"),
+            ("clsecure net publish 3000", "the box's port 3000 at 127.0.0.1:3000"),
+            ("clsecure net status", "one line, for a prompt or a status bar"),
+            ("clsecure net verify-log", "was the log changed by somebody else?"),
+        ),
+        operands=("allow", "deny", "publish", "status", "verify-log"),
+        values=(("allow", "HOST"), ("deny", "HOST"), ("publish", "PORT")),
     ),
     Command(
         "config",

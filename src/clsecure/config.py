@@ -39,6 +39,8 @@ class Config(NamedTuple):
     workspace: WorkspaceKind
     full_clone: bool
     network: Network
+    allow: tuple[str, ...]
+    publish: tuple[str, ...]
     docker: bool
     skip_docker_autodetect: bool
     hide: tuple[str, ...]
@@ -56,12 +58,16 @@ class Config(NamedTuple):
     branch: str | None
     cleanup_hook_timeout: int
     all_workers: bool
+    follow: bool
+    blocked: bool
+    always: bool
     remove: bool
     for_user: str | None
     no_input: bool
     yes: bool
     json: bool
     origins: Mapping[str, tuple[Origin, ...]]
+    asked: tuple[str, ...] = ()  # hosts that the project's file asks for, without consent yet
     warnings: tuple[str, ...] = ()
 
     def origin(self, name: str) -> Origin:
@@ -100,16 +106,17 @@ def parse(text: str, origin: Origin) -> Parsed:
     return Parsed(tuple(entries), _capped(warnings, origin))
 
 
-def merge(entries: Iterable[Entry], *, trusted: bool = False) -> Config:
+def merge(entries: Iterable[Entry], *, trusted: bool = False, may_reach: bool = False) -> Config:
     """Put the layers together: the higher layer wins, and within one the later entry.
 
     Lists add up over all layers. A project's mode that is weaker than the default is left out
-    with a warning, unless `trusted`.
+    with a warning, unless `trusted`; hosts that it asks for are `asked`, unless `may_reach`.
     """
     by_name: dict[str, list[Entry]] = {option.name: [_default(option)] for option in OPTIONS}
     for entry in sorted(entries, key=lambda entry: entry.origin.layer):
         by_name[entry.name].append(entry)
     warnings = () if trusted else _drop_lowered_mode(by_name["mode"])
+    asked = () if trusted or may_reach else _take_asked(by_name["allow"])
     values: dict[str, Any] = {}  # the names are Config's fields, which a test compares
     origins: dict[str, tuple[Origin, ...]] = {}
     for name, found in by_name.items():
@@ -119,16 +126,33 @@ def merge(entries: Iterable[Entry], *, trusted: bool = False) -> Config:
         else:
             values[name] = found[-1].value
             origins[name] = (found[-1].origin,)
-    return Config(**values, origins=origins, warnings=warnings)
+    return Config(**values, origins=origins, asked=asked, warnings=warnings)
 
 
 def lowered_mode(entries: Iterable[Entry]) -> Entry | None:
     """Return the project's entry that asks for a weaker mode than the default, if there is one."""
     for entry in entries:
-        is_mode = entry.name == "mode" and entry.origin.layer is Layer.PROJECT
+        is_mode = entry.name == "mode" and _is_projects(entry)
         if is_mode and isinstance(entry.value, Mode) and entry.value.weaker_than(_default_mode()):
             return entry
     return None
+
+
+def wanted_hosts(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Return the hosts that the project's file asks for."""
+    wanted = (each for each in entries if each.name == "allow" and _is_projects(each))
+    return tuple(dict.fromkeys(chain.from_iterable(_items(each) for each in wanted)))
+
+
+def _is_projects(entry: Entry) -> bool:
+    return entry.origin.layer is Layer.PROJECT
+
+
+def _take_asked(found: list[Entry]) -> tuple[str, ...]:
+    asked = wanted_hosts(found)
+    found[:] = [entry for entry in found if not _is_projects(entry)]
+    known = set(chain.from_iterable(_items(each) for each in found))
+    return tuple(each for each in asked if each not in known)
 
 
 def _drop_lowered_mode(found: list[Entry]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clsecure import paths
-from clsecure.config import Config, Parsed, lowered_mode, merge, parse
+from clsecure.config import Config, Parsed, lowered_mode, merge, parse, wanted_hosts
 from clsecure.errors import ExitCode, UserError
 from clsecure.options import OPTIONS
 from clsecure.store import Store
@@ -38,16 +38,25 @@ def load(top: Path | None, environ: Mapping[str, str], given: Iterable[Entry] = 
     names = {entry.name for entry in given}
     entries = (*project_parsed.entries, *user.entries, *_environment(environ, names), *given)
     entries = tuple(_with_absolute_paths(entry, environ) for entry in entries)
-    trusted = (
-        top is not None
-        and project is not None
-        and lowered_mode(project_parsed.entries) is not None
-        and Store(paths.state_directory(environ)).is_trusted(top, project.content)
-    )
-    config = merge(entries, trusted=trusted)
+    trusted, may_reach = _consents(top, project, environ)
+    config = merge(entries, trusted=trusted, may_reach=may_reach)
     former = _former(top) if top else ()
     warnings = (*former, *user.warnings, *project_parsed.warnings, *config.warnings)
     return config._replace(warnings=warnings)
+
+
+def _consents(
+    top: Path | None, project: ProjectFile | None, environ: Mapping[str, str]
+) -> tuple[bool, bool]:
+    """Return whether the human trusts the project's file, and its list of hosts."""
+    if top is None or project is None:
+        return False, False
+    asks = bool(wanted_hosts(project.parsed.entries))
+    if not asks and lowered_mode(project.parsed.entries) is None:
+        return False, False
+    store = Store(paths.state_directory(environ))
+    trusted = store.is_trusted(top, project.content)
+    return trusted, trusted or (asks and store.may_reach(top, project.content))
 
 
 def read_project(top: Path) -> ProjectFile | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 from clsecure import agent
-from clsecure.choices import Network, WorkspaceKind
+from clsecure.choices import WorkspaceKind
 from clsecure.errors import ExitCode
 from clsecure.helper import engines
 from clsecure.helper.layout import INSIDE, bindable, layout
@@ -15,7 +17,7 @@ from clsecure.plan import Plan
 from clsecure.session import OpenSession, open_request
 from clsecure.workspace import gitseed, masks
 
-_NAMESPACES = ("mount", "pid", "ipc", "uts")
+_NAMESPACES = ("mount", "pid", "ipc", "uts", "net")
 _UID = "UID"  # handed out when the worker is made
 _SHOWN = 6
 
@@ -64,6 +66,41 @@ def holds(session: Session) -> str:
     return f"{commits} commit{'s' * (commits != 1)}, {changes} changed file{'s' * (changes != 1)}"
 
 
+def traffic(summary: Mapping[str, Any]) -> list[str]:
+    """Say what a session reached and what was blocked, in lines; most bytes first."""
+    passed, blocked = summary.get("passed") or {}, summary.get("blocked") or {}
+    by_size = sorted(passed.items(), key=lambda each: -(each[1]["sent"] + each[1]["received"]))
+    parts = [
+        f"{host} ({_bytes(one['sent'])} out, {_bytes(one['received'])} in)" for host, one in by_size
+    ]
+    lines = [f"network: {_some(parts)}"] if parts else []
+    parts = [f"{host} ({one['reason']}{_times(one['attempts'])})" for host, one in blocked.items()]
+    if parts:
+        lines.append(f"blocked: {_some(parts)}")
+        lines.append("`clsecure net allow HOST --always` lets a host through from now on")
+    if summary.get("unlogged"):
+        lines.append(f"{summary['unlogged']} decision(s) could not be written to the log")
+    lines += [f"the network's proxy says: {each}" for each in summary.get("faults") or ()]
+    return lines
+
+
+def _times(number: int) -> str:
+    return f", {number} times" if number > 1 else ""
+
+
+def _some(parts: list[str]) -> str:
+    more = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
+    return ", ".join(parts[:_SHOWN]) + more
+
+
+def _bytes(number: int) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if number < 1024:  # noqa: PLR2004 - the binary units
+            return f"{number} {unit}"
+        number //= 1024
+    return f"{number} GiB"
+
+
 def info(plan: Plan) -> dict[str, object]:
     """Return what a session would be, for a table or as JSON."""
     repository = plan.facts.repository
@@ -95,8 +132,7 @@ def dry_run(plan: Plan, invocation: Invocation, command: tuple[str, ...] = ()) -
     output = invocation.output
     for name, value in info(plan).items():
         output.say(f"{name}: {words(value)}")
-    network = () if plan.config.network is Network.OPEN else ("net",)
-    output.say(f"namespaces: {' '.join((*_NAMESPACES, *network))}")
+    output.say(f"namespaces: {' '.join(_NAMESPACES)}")
     output.say(f"user: {plan.worker}, without capabilities, no_new_privs, two seccomp filters")
     output.say("mounts:")
     mounts = layout(_request(plan), plan.facts.host, worker=plan.worker, uid=_UID)

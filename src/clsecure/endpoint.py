@@ -1,4 +1,4 @@
-"""Where the agent's API is, which variables say so, how the box reaches it without a network."""
+"""Where the agent's API is, and which variables say so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from clsecure.choices import Network, Provider, Secret
 from clsecure.errors import ExitCode, UserError
-from clsecure.helper.protocol import Listener
 
 DEFAULT_URL = "https://api.anthropic.com"
 KIMI_URL = "https://api.kimi.com/coding/"
@@ -26,23 +25,26 @@ FORWARDED = (
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
     "API_TIMEOUT_MS",
 )
-# Hosts beside the API are out of reach: without these the agent asks for them and waits.
+# Hosts beside the API are seldom in reach: without these the agent asks for them and waits.
 _QUIET = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
 }
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-_OWN_ADDRESS = "127.0.77.1"  # of the box's loopback: free there, whatever the box listens on
 _PORTS = {"http": 80, "https": 443}
 
 
 class Endpoint(NamedTuple):
-    """The agent's API: `listener` is made in the box, and `host`:`port` dialled outside for it."""
+    """The agent's API. On the human's own loopback it needs a door of its own in the box."""
 
     url: str
     host: str
     port: int
-    listener: Listener
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether it is a gateway on the human's own machine."""
+        return self.host in _LOOPBACK_NAMES
 
 
 def find(environ: Mapping[str, str], provider: Provider) -> Endpoint:
@@ -63,15 +65,7 @@ def find(environ: Mapping[str, str], provider: Provider) -> Endpoint:
             hint=f"for example {DEFAULT_URL}",
             code=ExitCode.USAGE,
         )
-    if host in _LOOPBACK_NAMES:
-        return Endpoint(url, host, port, Listener(host="", address="127.0.0.1", port=port))
-    if ":" in host or host.replace(".", "").isdigit():
-        raise UserError(
-            f"the agent's API is given by the address {host}, which the box cannot reach yet",
-            hint="give it by name, or use --allow-network",
-            code=ExitCode.USAGE,
-        )
-    return Endpoint(url, host, port, Listener(host=host, address=_OWN_ADDRESS, port=port))
+    return Endpoint(url, host, port)
 
 
 def variables(

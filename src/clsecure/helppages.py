@@ -43,6 +43,8 @@ def full_parser() -> argparse.ArgumentParser:
         _add_groups(child, command)
         if command.operands:
             child.add_argument("operand", choices=command.operands, help=command.summary)
+        if command.values:
+            child.add_argument("value", nargs="?", help="what the operand is about")
     return parser
 
 

@@ -21,7 +21,7 @@ STARTING = frozenset({"run", "shell", "exec"})
 SHOWING = frozenset({"info", "config"})
 SETTINGS = STARTING | SHOWING
 BUILDING = SETTINGS | {"demo", "doctor"}
-ONE_SESSION = SETTINGS | {"show", "diff", "import", "discard", "cleanup"}
+ONE_SESSION = SETTINGS | {"show", "diff", "import", "discard", "cleanup", "net"}
 EVERYWHERE = ONE_SESSION | {"list", "setup", "doctor", "demo", "completion"}
 
 # Untracked files with these names are not shown to the agent; `SHOWN` are the harmless ones among
@@ -92,8 +92,12 @@ OPTIONS: tuple[Option, ...] = (
         kind=Kind.CHOICE,
         group=Group.REACH,
         flags=(
-            Flag(("--network",), "what passes (filtered: the agent's API only)", metavar="LEVEL"),
-            Flag(("--allow-network",), "open: share the host's own network", constant=Network.OPEN),
+            Flag(
+                ("--network",),
+                "what passes (filtered: the agent's API and what `allow` lists)",
+                metavar="LEVEL",
+            ),
+            Flag(("--allow-network",), "open: any public host", constant=Network.OPEN),
             Flag(
                 ("--no-network",), "none: nothing passes, not even the API", constant=Network.NONE
             ),
@@ -105,8 +109,36 @@ OPTIONS: tuple[Option, ...] = (
         choices=Network,
         booleans=(Network.OPEN, Network.FILTERED),
         meaning="`none`: nothing passes, not even the agent's API. `filtered` (also `false`): "
-        "the agent's API only. `open` (also `true`): the host's own network is shared, "
-        "its local services and neighbours included.",
+        "the agent's API, and the hosts of `allow`. `open` (also `true`): any public host. "
+        "Loopback, private and other special addresses pass only where `allow` lists them by "
+        "address.",
+    ),
+    Option(
+        name="allow",
+        kind=Kind.LIST,
+        group=Group.REACH,
+        flags=(Flag(("--allow",), "let the agent reach this host, too", metavar="HOST"),),
+        commands=BUILDING,
+        default=(),
+        key="allow",
+        project=True,
+        meaning="Hosts that the agent may reach: `host`, `host:port`, `*.example.org`, an "
+        "address or network such as `10.1.2.0/24:5432`, or what your own client of a registry is "
+        "set to: `@pip`, `@npm`, `@cargo`, `@go`, `@apt`, `@github`. Without a port, every port. "
+        "A project's file can only ask: what it lists counts once you said yes, or after "
+        "`clsecure config trust`.",
+    ),
+    Option(
+        name="publish",
+        kind=Kind.LIST,
+        group=Group.REACH,
+        flags=(Flag(("--publish",), "show a port of the box at 127.0.0.1", metavar="[HOST:]PORT"),),
+        commands=SETTINGS,
+        default=(),
+        key="publish",
+        meaning="Ports of servers in the box that you reach from outside: `3000` at "
+        "127.0.0.1:3000, `8080:3000` at 127.0.0.1:8080, `0.0.0.0:8080:3000` at every address of "
+        "this host.",
     ),
     Option(
         name="docker",
@@ -292,6 +324,30 @@ OPTIONS: tuple[Option, ...] = (
         default=False,
     ),
     Option(
+        name="follow",
+        kind=Kind.BOOLEAN,
+        group=Group.SCRIPTS,
+        flags=(Flag(("-f", "--follow"), "go on with what happens from now on", constant=True),),
+        commands=frozenset({"net"}),
+        default=False,
+    ),
+    Option(
+        name="blocked",
+        kind=Kind.BOOLEAN,
+        group=Group.SCRIPTS,
+        flags=(Flag(("--blocked",), "only what was blocked", constant=True),),
+        commands=frozenset({"net"}),
+        default=False,
+    ),
+    Option(
+        name="always",
+        kind=Kind.BOOLEAN,
+        group=Group.SCRIPTS,
+        flags=(Flag(("--always",), "allow it in your configuration too, for good", constant=True),),
+        commands=frozenset({"net"}),
+        default=False,
+    ),
+    Option(
         name="remove",
         kind=Kind.BOOLEAN,
         group=Group.SCRIPTS,
@@ -327,7 +383,7 @@ OPTIONS: tuple[Option, ...] = (
         kind=Kind.BOOLEAN,
         group=Group.SCRIPTS,
         flags=(Flag(("--json",), "print one JSON document", constant=True),),
-        commands=SHOWING | {"list", "show", "diff", "import", "doctor"},
+        commands=SHOWING | {"list", "show", "diff", "import", "doctor", "net"},
         default=False,
     ),
 )

@@ -37,6 +37,11 @@ def state_directory(environ: Mapping[str, str]) -> Path:
     return base / "clsecure"
 
 
+def network_directory(environ: Mapping[str, str]) -> Path:
+    """Return the directory of the network's log and of the running sessions' control sockets."""
+    return state_directory(environ) / "net"
+
+
 def find_top(start: Path) -> Path | None:
     """Return the top of the git working tree that holds `start`, or None outside of one."""
     found = ahead.find_top(os.fspath(start))

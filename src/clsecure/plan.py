@@ -27,6 +27,17 @@ _NOT_BELOW = {
     "vfat": "FAT cannot be below an overlay",
     "virtiofs": "virtiofs cannot be idmapped",
 }
+_SHOWN = 4  # hosts of the allow-list that are named where there is one line for it
+_PROXY = "http://127.0.0.1:3128"
+_LOOPBACK = "127.0.0.1,localhost,::1"
+# Each tool looks at another one; what looks at none takes the transparent path.
+_PROXY_VARIABLES = {
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), _PROXY),
+    **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), _PROXY),
+    **dict.fromkeys(("NO_PROXY", "no_proxy", "npm_config_noproxy"), _LOOPBACK),
+    **dict.fromkeys(("npm_config_proxy", "npm_config_https_proxy"), _PROXY),
+    "NODE_USE_ENV_PROXY": "1",
+}
 _FROM_HUMAN = ("TERM", "COLORTERM", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ", "NO_COLOR")
 
 
@@ -40,7 +51,7 @@ class Plan(NamedTuple):
     workspace: WorkspaceKind
     workspace_reason: str  # why it is a clone
     agent: agent.Agent | None  # None: a command of the human's is run instead
-    endpoint: endpoint.Endpoint | None  # None: nothing, or everything, passes
+    endpoint: endpoint.Endpoint | None  # None: nothing passes
     agent_environment: Mapping[str, str]
     exposed: tuple[Path, ...]
 
@@ -63,8 +74,8 @@ class Plan(NamedTuple):
 
     @property
     def network_words(self) -> str:
-        """What the network lets through, in words that are true in this version."""
-        return network_words(self.config.network, self.endpoint)
+        """What the network lets through."""
+        return network_words(self.config, self.endpoint)
 
 
 def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Need) -> Plan:
@@ -72,7 +83,7 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
     engine = engine_for(config.mode, config.engine, facts)
     workspace, reason = _workspace(config, facts)
     found = _agent(facts, environ, need)
-    api = endpoint.find(environ, config.provider) if config.network is Network.FILTERED else None
+    api = None if config.network is Network.NONE else endpoint.find(environ, config.provider)
     variables = (
         endpoint.variables(environ, config.provider, config.kimi_api_key, config.network)
         if found
@@ -109,6 +120,7 @@ def environment(plan: Plan, environ: Mapping[str, str], worker: str, uid: int) -
         "PATH": ":".join(path),
         "XDG_RUNTIME_DIR": f"/run/user/{uid}",
         "CLSECURE_SESSION": plan.session or "default",
+        **(_PROXY_VARIABLES if plan.endpoint else {}),
         # The copied index lists inodes and change times of the human's tree: not to be compared.
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "core.checkStat",
@@ -127,13 +139,20 @@ def _agent(facts: Facts, environ: Mapping[str, str], need: Need) -> agent.Agent 
         return None
 
 
-def network_words(network: Network, api: endpoint.Endpoint | None) -> str:
-    """Say what passes; `filtered` has no allow-list yet, `open` is the host's own network."""
-    if network is Network.OPEN:
-        return "open: the host's own network is shared, nothing is filtered"
+def network_words(config: Config, api: endpoint.Endpoint | None) -> str:
+    """Say what passes."""
     if api is None:
         return "none: nothing passes"
-    return f"the agent's API only ({api.host}:{api.port})"
+    listed = f", and {', '.join(_shortened(config.allow))}" if config.allow else ""
+    if config.network is Network.OPEN:
+        return f"open: any public host{listed}"
+    return f"the agent's API{'' if listed else ' only'} ({api.host}:{api.port}){listed}"
+
+
+def _shortened(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if len(texts) <= _SHOWN:
+        return texts
+    return (*texts[:_SHOWN], f"{len(texts) - _SHOWN} more")
 
 
 def _workspace(config: Config, facts: Facts) -> tuple[WorkspaceKind, str]:

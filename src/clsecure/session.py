@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from clsecure import network, privileged
 from clsecure import plan as planning
-from clsecure import privileged
 from clsecure.agent import history_directory
 from clsecure.choices import WorkspaceKind
 from clsecure.errors import ExitCode, UserError
@@ -34,6 +34,7 @@ from clsecure.workspace import masks
 
 if TYPE_CHECKING:
     from clsecure.boxed import Box
+    from clsecure.egress.service import Service
     from clsecure.workspace.gitseed import GitSeed
 
 _SEEDS_A_MESSAGE = 100
@@ -57,6 +58,7 @@ class OpenSession(NamedTuple):
     hidden: tuple[str, ...]
     resumed: bool
     has_history: bool
+    network: Service | None = None
 
 
 @contextmanager
@@ -97,6 +99,7 @@ def open_box(
     """
     plan, session = opening.plan, opening.found
     with ExitStack() as stack:
+        published = network.publish(plan, stack)
         hidden = opening.scan.result()
         if session is not None:
             plan = plan._replace(workspace=WorkspaceKind(session.workspace))
@@ -109,11 +112,11 @@ def open_box(
         record = opened.session
         if session is None:
             base = refs.start_base(plan.facts.repository, record.worker, record.base)
-        if plan.endpoint and listeners:
-            from clsecure.egress import forward
-
-            api = plan.endpoint
-            stack.enter_context(forward.start([forward.Forward(listeners[0], api.host, api.port)]))
+        served = None
+        if listeners:
+            doors = [*zip(opened.sockets, listeners, strict=True), *published]
+            started = network.serve(plan, opened.session, doors, environ)
+            served = stack.enter_context(started)
         for listener in listeners:
             os.close(listener)
         for warning in opened.warnings:
@@ -128,7 +131,7 @@ def open_box(
                 with output.progress("copying the project into the session"):
                     clone.fill(box, plan.facts.repository, copied, hidden)
                 box.note(-1, -1)  # only now is there a session: half a copy would look like work
-        yield OpenSession(plan, box, record, hidden, session is not None, opened.probe)
+        yield OpenSession(plan, box, record, hidden, session is not None, opened.probe, served)
 
 
 def remove(opening: Opening, worker: str) -> None:
@@ -206,7 +209,7 @@ def _open(
         open_request(plan, action=action, base=base, objects=objects, hidden=hidden)
     )
     import clsecure.boxed  # while root makes the box
-    import clsecure.egress.forward  # noqa: F401
+    import clsecure.egress.service  # noqa: F401
 
     meanwhile()
     return opening.helper.expect(Opened)
@@ -238,6 +241,7 @@ def open_request(
         objects=tuple(str(path) for path in objects),
         exposures=tuple(str(path) for path in plan.exposed),
         masks=() if is_clone else hidden,
-        listeners=(api.listener,) if api else (),
+        listeners=network.listeners(api),
+        broker=api is not None,
         probe=history_directory(plan.facts.cwd),
     )

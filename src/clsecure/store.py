@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clsecure.errors import UserError
 
-_TRUST = "trust"
+_TRUST, _REACH = "trust", "reach"
 
 
 class Store:
@@ -29,6 +29,14 @@ class Store:
     def trust(self, project: Path, content: bytes) -> None:
         """Remember that the human allowed this content; other content needs a new consent."""
         self.update(_TRUST, {os.fspath(project): _digest(content)})
+
+    def may_reach(self, project: Path, content: bytes) -> bool:
+        """Whether the human agreed to the hosts that this very configuration asks for."""
+        return self.read(_REACH).get(os.fspath(project)) == _digest(content)
+
+    def agree(self, project: Path, content: bytes) -> None:
+        """Remember that the human agreed to the hosts of this content."""
+        self.update(_REACH, {os.fspath(project): _digest(content)})
 
     def read(self, name: str) -> dict[str, str]:
         """Return the mapping called `name`; empty where there is none."""

@@ -11,6 +11,7 @@ from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git
 from clsecure.helper.protocol import Session
 from clsecure.invocation import Invocation
+from clsecure.output import Output
 from clsecure.plan import Plan
 
 _SETTLED = "settled"  # worker to a mark of the answers that its home was last given
@@ -29,9 +30,24 @@ def run_planned(invocation: Invocation, plan: Plan, under_way: UnderWay) -> int:
             if not opened.resumed:
                 hooks.set_up(opened, environ, output)
             code = run_agent(opened, invocation)
+            tell_traffic(opened, output)
             from clsecure.commands import ending  # what it needs would delay the start
 
             return ending.finish(invocation, opening, opened, code=code)
+
+
+def tell_traffic(opened: session.OpenSession, output: Output) -> None:
+    """Say what the session reached, and what was blocked."""
+    if opened.network is None:
+        return
+    from clsecure import describe
+
+    summary = opened.network.summary()
+    if summary is None:
+        output.warn("the network's proxy has ended early: from then on nothing was reached")
+        return
+    for line in describe.traffic(summary):
+        output.note(line)
 
 
 def _load() -> None:

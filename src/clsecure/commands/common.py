@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import ahead, paths, privileged
-from clsecure.choices import Need
+from clsecure.choices import Need, Network
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
 
@@ -30,6 +30,7 @@ def make_plan(invocation: Invocation, *, need: Need) -> Plan:
     from clsecure import plan
 
     config, seen = _look(invocation)
+    config = _with_hosts(invocation, config)
     return plan.decide(config, seen, invocation.environ, need=need)
 
 
@@ -47,6 +48,7 @@ def planned(invocation: Invocation, *, need: Need) -> Iterator[tuple[Plan, Under
         from clsecure import plan
         from clsecure.workspace import masks
 
+        config = _with_hosts(invocation, config)
         if begun.listing:
             scan = masks.start_scan(seen.repository, config.hide, config.show, begun.listing)
         decided = plan.decide(config, seen, invocation.environ, need=need)
@@ -63,6 +65,42 @@ def _look(invocation: Invocation) -> tuple[Config, facts.Facts]:
     config = invocation.load_config(paths.find_top(invocation.cwd))
     plan.refuse_unbuilt(config)
     return config, facts.look(invocation.cwd, invocation.environ)
+
+
+def _with_hosts(invocation: Invocation, config: Config) -> Config:
+    """Complete the allow-list: the project's wishes, where agreed to; registries by their hosts."""
+    if config.asked and config.network is not Network.NONE:
+        config = _agreed(invocation, config)
+    if not config.allow:
+        return config
+    from clsecure.egress import allowing  # only where there is something to allow
+
+    top = paths.find_top(invocation.cwd)
+    try:
+        with invocation.output.progress("reading the registries' hosts"):
+            allowed = allowing.complete(config.allow, invocation.environ, top or invocation.cwd)
+    except UserError as error:
+        places = ", ".join(str(each) for each in config.origins["allow"] if each.where)
+        raise UserError(f"{places}: {error.message}", hint=error.hint, code=error.code) from None
+    return config._replace(allow=allowed)
+
+
+def _agreed(invocation: Invocation, config: Config) -> Config:
+    output, top = invocation.output, paths.find_top(invocation.cwd)
+    asked = ", ".join(config.asked)
+    if not output.can_ask or config.yes or top is None or invocation.flag("dry_run"):
+        output.warn(f"the project asks to reach {asked}; `clsecure config trust` allows it")
+        return config
+    question = f"This project asks to reach {asked}. Allow it, as long as the list is this one?"
+    if not output.confirm(question, default=False, flag="`clsecure config trust`"):
+        return config
+    from clsecure.configfiles import read_project
+    from clsecure.store import Store
+
+    project = read_project(top)
+    if project is not None:
+        Store(paths.state_directory(invocation.environ)).agree(top, project.content)
+    return config._replace(allow=(*config.allow, *config.asked), asked=())
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clsecure import paths
 from clsecure.choices import Secret, Value
-from clsecure.config import Config, lowered_mode
+from clsecure.config import Config, lowered_mode, wanted_hosts
 from clsecure.configfiles import read_project
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
@@ -87,10 +87,17 @@ def _trust(invocation: Invocation) -> int:
     if project is None:
         raise UserError(f"{top} has no {paths.PROJECT_CONFIG}", hint="there is nothing to trust")
     lowered = lowered_mode(project.parsed.entries)
-    if lowered is None:
-        invocation.output.say(f"{paths.PROJECT_CONFIG} lowers nothing; no trust is needed")
+    wanted = wanted_hosts(project.parsed.entries)
+    output = invocation.output
+    if lowered is None and not wanted:
+        output.say(
+            f"{paths.PROJECT_CONFIG} lowers nothing and asks for no host: no trust is needed"
+        )
         return ExitCode.OK
     Store(paths.state_directory(invocation.environ)).trust(top, project.content)
-    invocation.output.say(f"trusted: {lowered.origin}: mode = {lowered.value}, in {top}")
-    invocation.output.note("when the file changes, the trust ends")
+    if lowered is not None:
+        output.say(f"trusted: {lowered.origin}: mode = {lowered.value}, in {top}")
+    if wanted:
+        output.say(f"trusted: allow = {', '.join(wanted)}, in {top}")
+    output.note("when the file changes, the trust ends")
     return ExitCode.OK

@@ -42,5 +42,6 @@ def _run(
             variables = plan.agent_environment if is_shell else {}
             code = opened.box.run(argv, cwd=str(plan.facts.cwd), variables=variables)
             if is_shell:
+                agentrun.tell_traffic(opened, invocation.output)
                 invocation.output.note(describe.kept(opened))
             return code

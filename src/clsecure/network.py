@@ -1,0 +1,81 @@
+"""The box's network as a session has it: the doors that root makes, and who serves them outside."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from clsecure import paths
+from clsecure.errors import ExitCode, UserError
+from clsecure.helper.protocol import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from clsecure.egress.service import Service
+    from clsecure.endpoint import Endpoint
+    from clsecure.helper.protocol import Session
+    from clsecure.plan import Plan
+
+_LOOPBACK = "127.0.0.1"
+_DOORS = (  # role, kind, port
+    ("proxy", "tcp", 3128),
+    ("transparent", "tcp", 3129),
+    ("resolver", "udp", 53),
+    ("resolver-tcp", "tcp", 53),
+)
+
+
+def listeners(api: Endpoint | None) -> tuple[Listener, ...]:
+    """Return the sockets that listen in the box, none where nothing passes; raises UserError."""
+    if api is None:
+        return ()
+    doors = tuple(
+        Listener(role=role, kind=kind, address=_LOOPBACK, port=port) for role, kind, port in _DOORS
+    )
+    if not api.is_on_loopback:
+        return doors
+    if api.port in {port for _, _, port in _DOORS}:
+        raise UserError(
+            f"the box needs port {api.port} of its loopback, where the agent's API is to be",
+            hint="let your gateway listen on another port",
+            code=ExitCode.USAGE,
+        )
+    address = api.host if api.host == "::1" else _LOOPBACK
+    return (*doors, Listener(role="api", kind="tcp", address=address, port=api.port))
+
+
+def publish(plan: Plan, stack: ExitStack) -> list[tuple[str, int]]:
+    """Listen at what is to be published, before a box is made; raises UserError."""
+    if not plan.config.publish or plan.endpoint is None:
+        return []
+    from clsecure.egress import publish as publishing  # with asyncio: 50 ms
+
+    wanted = [publishing.parse(text) for text in plan.config.publish]
+    sockets = [(one, stack.enter_context(publishing.listen(one))) for one in wanted]
+    return [(publishing.role(one), listening.fileno()) for one, listening in sockets]
+
+
+def serve(
+    plan: Plan, session: Session, sockets: Sequence[tuple[str, int]], environ: Mapping[str, str]
+) -> Service:
+    """Start the egress service for these sockets, role and descriptor; they stay open here."""
+    from clsecure.egress import service
+
+    api = plan.endpoint
+    about = {
+        "session": plan.session or "default",
+        "worker": session.worker,
+        "project": str(plan.project),
+        "began": f"{time.time():.3f}",  # tells apart what one worker does at several times
+    }
+    settings = service.Settings(
+        level=plan.config.network,
+        allow=plan.config.allow,
+        api=(api.host, api.port) if api else None,
+        directory=paths.network_directory(environ),
+        control=session.worker,
+        about=about,
+    )
+    return service.start(settings, sockets)
