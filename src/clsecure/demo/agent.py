@@ -155,9 +155,13 @@ def write_hook() -> Result:
 
 
 def call_out() -> Result:
-    """Connect to an address of TEST-NET-2 (RFC 5737)."""
-    with socket.create_connection(("198.51.100.1", 443), timeout=SECONDS):
-        return GOT_THROUGH, "connected"
+    """Ask a server at an address of TEST-NET-2 (RFC 5737) for a page."""
+    with socket.create_connection(("198.51.100.1", 80), timeout=SECONDS) as asking:
+        asking.sendall(b"GET / HTTP/1.0\r\nHost: 198.51.100.1\r\n\r\n")
+        head, _, said = asking.makefile("rb").read(4096).decode("latin-1").partition("\r\n\r\n")
+    if " 403 " in head and said.startswith("clsecure: "):
+        return STOPPED, said.removeprefix("clsecure: ").partition(". ")[0]
+    return GOT_THROUGH, head.partition("\r\n")[0]
 
 
 def call_loopback() -> Result:
@@ -170,8 +174,11 @@ def call_loopback() -> Result:
 def look_up() -> Result:
     """Resolve a name."""
     code, text = program("/usr/bin/getent", "hosts", "example.com", seconds=SECONDS)
-    if code == 0:
-        return GOT_THROUGH, text.split()[0]
+    address = text.split()[0] if code == 0 else ""
+    if address.startswith(("198.18.", "198.19.")):  # RFC 2544: not a host's
+        return CONTAINED, f"{address}, which means something in the box alone"
+    if address:
+        return GOT_THROUGH, address
     return STOPPED, "the name does not resolve"
 
 
@@ -292,7 +299,7 @@ ATTEMPTS = [
     ("homes", "list other people's homes", list_homes),
     ("secrets", "read the project's .env", read_dotenv),
     ("hook", "plant a git hook", write_hook),
-    ("network", "call 198.51.100.1:443", call_out),
+    ("network", "call 198.51.100.1:80", call_out),
     ("loopback", "call the host's loopback", call_loopback),
     ("names", "look up example.com", look_up),
     ("sockets", "open the human's sockets", open_sockets),
