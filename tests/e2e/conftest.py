@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from e2e.boxes import BOXES, Kind
 from testkit import Running
+from world.internet import Internet, inside, new_internet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KEY = "sk-ant-test-0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -32,6 +37,13 @@ def _is_parametrized(metafunc):
 def kind(request) -> Kind:
     """Which box the test is about: mode, engine and workspace, and the flags that ask for it."""
     return request.param
+
+
+@pytest.fixture(scope="module")
+def internet(human, tmp_path_factory) -> Iterator[Internet]:
+    """A small internet, on which the module's human lives."""
+    with new_internet(tmp_path_factory.mktemp("internet")) as made, inside(human, made):
+        yield made
 
 
 @pytest.fixture

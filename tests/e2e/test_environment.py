@@ -85,7 +85,7 @@ def test_no_secret_in_any_command_line_or_log(human, kind):
     # The test's own way to start the program shows it; nothing that the program starts may.
     assert not [line for line in seen if _SECRET.encode() in line and b"\0env\0-i\0" not in line]
     state = human.home / ".local/state/clsecure"
-    logs = [path.read_text() for path in state.glob("*")] if state.exists() else []
+    logs = [path.read_text() for path in state.rglob("*") if path.is_file()]
     assert not [text for text in logs if _SECRET in text]
     assert not log.exists()
 

@@ -39,6 +39,8 @@ mode                    namespace                    default
 engine                  auto                         default
 workspace               auto                         default
 network                 none                         --no-network
+allow                   -                            default
+publish                 -                            default
 docker                  false                        default
 skip_docker_autodetect  false                        default
 hide                    27 default patterns, a\\x1bb  default, --hide

@@ -147,6 +147,32 @@ def test_trust_is_for_this_project_and_this_content(world):
     assert world.load().mode is Mode.NAMESPACE
 
 
+def test_a_projects_hosts_are_a_wish_until_the_human_agrees(world):
+    world.project_file.write_text("allow = docs.test, cdn.test:443")
+    world.user_file.write_text("allow = mine.test, cdn.test:443")
+    config = world.load()
+    assert config.allow == ("mine.test", "cdn.test:443")
+    assert config.asked == ("docs.test",)
+    store = Store(state_directory(world.environ))
+    store.agree(world.top / "other", world.project_file.read_bytes())
+    assert world.load().asked == ("docs.test",)
+    store.agree(world.top, world.project_file.read_bytes())
+    assert set(world.load().allow) == {"docs.test", "cdn.test:443", "mine.test"}
+    assert world.load().asked == ()
+    world.project_file.write_text("allow = docs.test, cdn.test:443, more.test")
+    assert world.load().asked == ("docs.test", "more.test")
+
+
+def test_to_agree_to_hosts_is_not_to_trust_the_mode(world):
+    world.project_file.write_text("allow = docs.test\nmode = user")
+    store = Store(state_directory(world.environ))
+    store.agree(world.top, world.project_file.read_bytes())
+    assert world.load().allow == ("docs.test",)
+    assert world.load().mode is Mode.NAMESPACE
+    store.trust(world.top, world.project_file.read_bytes())
+    assert world.load().mode is Mode.USER
+
+
 class TestPlantedFiles:
     """What a repository could put at .clsecure/config."""
 

@@ -31,6 +31,7 @@ class Human:
     def __init__(self, name: str) -> None:
         self.account = pwd.getpwnam(name)
         self.name = name
+        self.prefix: tuple[str, ...] = ()  # what runs the human's commands elsewhere
         self.home = Path(self.account.pw_dir)
         self.environment = {
             "HOME": str(self.home),
@@ -46,7 +47,17 @@ class Human:
         """The command line that runs these words as the human, from root."""
         variables = {**self.environment, **(env or {})}
         pairs = [f"{key}={value}" for key, value in variables.items()]
-        return ["runuser", "-u", self.name, "--", "env", "-i", *pairs, *map(str, words)]
+        return [
+            *self.prefix,
+            "runuser",
+            "-u",
+            self.name,
+            "--",
+            "env",
+            "-i",
+            *pairs,
+            *map(str, words),
+        ]
 
     def run(
         self,

@@ -31,6 +31,7 @@ _PLACES = (
     *(f"{place}/{name}*" for place in _SHARED for name in (HUMAN, PREFIX)),
     "etc/sudoers.d/*clsecure*",
     "run/netns/*",
+    "etc/netns/*",
     "usr/lib/clsecure*",
 )
 _WORKER = re.compile(rf"{PREFIX}[a-z0-9-]+")
