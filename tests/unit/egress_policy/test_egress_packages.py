@@ -123,8 +123,20 @@ class TestUv:
         assert world.expand("@pip") == (f"127.0.0.1:{port}", f"localhost:{other}")
 
 
-@needs("cargo")
-class TestCargo:
+def cargo_release():
+    """Major and minor of the cargo that is there; (0, 0) without one."""
+    if shutil.which("cargo") is None:
+        return 0, 0
+    said = process.run("cargo", "--version", check=False).text
+    return tuple(int(part) for part in re.findall(r"[0-9]+", said)[:2]) or (0, 0)
+
+
+RELEASE = cargo_release()
+# From 1.68 on a registry's index can be asked by HTTP ("sparse"); before that it is a repository.
+ASKS_BY_HTTP = RELEASE >= (1, 68)
+
+
+class CargoWorld:
     @pytest.fixture(autouse=True)
     def cargo(self, world):
         world.use("cargo")
@@ -142,6 +154,28 @@ class TestCargo:
         with serving(pages) as port:
             yield port
 
+
+@needs("cargo")
+class TestAnyCargo(CargoWorld):
+    def test_a_circle(self, world):
+        self.configure(
+            world,
+            '[source.crates-io]\nreplace-with = "a"\n[source.a]\nreplace-with = "crates-io"\n',
+        )
+        assert "circle" in world.refuse("@cargo").message
+
+    @pytest.mark.parametrize("is_old", [not ASKS_BY_HTTP])
+    def test_where_the_downloads_are_is_known_or_asked_for(self, world, registry, is_old):
+        self.configure(
+            world,
+            '[source.crates-io]\nreplace-with = "mine"\n'
+            f'[source.mine]\nregistry = "sparse+http://127.0.0.1:{registry}/index/"\n',
+        )
+        downloads = () if is_old else ("dl.invalid:443",)
+        assert world.expand("@cargo") == (f"127.0.0.1:{registry}", *downloads)
+
+
+class CargoByHttp(CargoWorld):
     def test_its_default(self, world):
         human = Clients("@cargo", world.environ, world.project)
         usual = cargoregistry._ask_default(human, human.need("cargo"))
@@ -176,13 +210,6 @@ class TestCargo:
             "own.invalid:443",
         }
 
-    def test_a_circle(self, world):
-        self.configure(
-            world,
-            '[source.crates-io]\nreplace-with = "a"\n[source.a]\nreplace-with = "crates-io"\n',
-        )
-        assert "circle" in world.refuse("@cargo").message
-
     def test_the_project_is_not_asked(self, world, registry, monkeypatch):
         self.configure(
             world,
@@ -196,3 +223,9 @@ class TestCargo:
         )
         monkeypatch.chdir(world.project)
         assert world.expand("@cargo") == (f"127.0.0.1:{registry}", "dl.invalid:443")
+
+
+if ASKS_BY_HTTP:
+
+    class TestCargoByHttp(CargoByHttp):
+        """With a cargo that can; see `TestAnyCargo` for one that cannot."""
