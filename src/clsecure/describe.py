@@ -68,15 +68,15 @@ def holds(session: Session) -> str:
 
 def traffic(summary: Mapping[str, Any]) -> list[str]:
     """Say what a session reached and what was blocked, in lines; most bytes first."""
-    passed, blocked = summary.get("passed") or {}, summary.get("blocked") or {}
-    by_size = sorted(passed.items(), key=lambda each: -(each[1]["sent"] + each[1]["received"]))
+    passed, blocked = summary["passed"], summary["blocked"]
     parts = [
-        f"{host} ({_bytes(one['sent'])} out, {_bytes(one['received'])} in)" for host, one in by_size
+        f"{host} ({_bytes(one['sent'])} out, {_bytes(one['received'])} in)"
+        for host, one in passed.items()
     ]
-    lines = [f"network: {_some(parts)}"] if parts else []
+    lines = [f"network: {_some(parts, summary['hosts_passed'])}"] if parts else []
     parts = [f"{host} ({one['reason']}{_times(one['attempts'])})" for host, one in blocked.items()]
     if parts:
-        lines.append(f"blocked: {_some(parts)}")
+        lines.append(f"blocked: {_some(parts, summary['hosts_blocked'])}")
         lines.append("`clsecure net allow HOST --always` lets a host through from now on")
     if summary.get("unlogged"):
         lines.append(f"{summary['unlogged']} decision(s) could not be written to the log")
@@ -88,8 +88,8 @@ def _times(number: int) -> str:
     return f", {number} times" if number > 1 else ""
 
 
-def _some(parts: list[str]) -> str:
-    more = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
+def _some(parts: list[str], total: int) -> str:
+    more = f" and {total - _SHOWN} more" if total > _SHOWN else ""
     return ", ".join(parts[:_SHOWN]) + more
 
 

@@ -216,12 +216,11 @@ def _running(invocation: Invocation) -> Iterator[tuple[str, Record]]:
 def _status(invocation: Invocation) -> int:
     """Print one line on this project's running sessions; nothing where none runs."""
     for _, about in _running(invocation):
-        blocked = about.get("blocked") or {}
-        last = deque(blocked, maxlen=1)
-        more = f", {sum(each['attempts'] for each in blocked.values())} blocked" if blocked else ""
-        where = f" (last: {last[0]})" if last else ""
-        passed = len(about.get("passed") or {})
-        invocation.output.say(f"{about.get('session')}: {passed} host(s){more}{where}")
+        blocked = deque(about.get("blocked") or (), maxlen=1)
+        attempts = about.get("attempts_blocked")
+        more = f", {attempts} blocked (last: {blocked[0]})" if blocked else ""
+        passed = about.get("hosts_passed")
+        invocation.output.say(f"{about.get('session')}: {passed} host(s){more}")
     return ExitCode.OK
 
 

@@ -11,6 +11,7 @@ from clsecure.egress.names import Host
 from clsecure.egress.rules import Verdict
 
 _MOST_HOSTS = 1000  # that are added up by name; the log has them all
+_TOLD = 50  # of which a summary tells: it is to fit into one message
 
 
 class Unlogged(Exception):
@@ -36,6 +37,7 @@ class Journal:
         self._next = 1
         self._passed: dict[str, list[int]] = {}  # host to connections, sent, received
         self._blocked: dict[str, tuple[int, str]] = {}  # host to attempts, the last reason
+        self._attempts = 0
         self.unlogged = 0
 
     def decide(
@@ -79,16 +81,20 @@ class Journal:
         self._write(record, needed=False)
 
     def summary(self) -> dict[str, object]:
-        """Return the sums so far, as JSON."""
+        """Return the sums so far, as JSON: the hosts with most bytes, and the last blocked ones."""
+        largest = sorted(self._passed.items(), key=lambda each: -(each[1][1] + each[1][2]))
+        last = list(self._blocked.items())[-_TOLD:]
         return {
             "passed": {
                 host: {"connections": sums[0], "sent": sums[1], "received": sums[2]}
-                for host, sums in self._passed.items()
+                for host, sums in largest[:_TOLD]
             },
             "blocked": {
-                host: {"attempts": attempts, "reason": reason}
-                for host, (attempts, reason) in self._blocked.items()
+                host: {"attempts": attempts, "reason": reason} for host, (attempts, reason) in last
             },
+            "hosts_passed": len(self._passed),
+            "hosts_blocked": len(self._blocked),
+            "attempts_blocked": self._attempts,
             "unlogged": self.unlogged,
         }
 
@@ -104,9 +110,11 @@ class Journal:
                 raise Unlogged(error.strerror or str(error)) from None
 
     def _block(self, host: str, reason: str) -> None:
-        attempts = self._blocked.get(host, (0, ""))[0]
-        if attempts or len(self._blocked) < _MOST_HOSTS:
-            self._blocked[host] = (attempts + 1, reason)
+        self._attempts += 1
+        attempts = self._blocked.pop(host, (0, ""))[0]
+        if len(self._blocked) >= _MOST_HOSTS:
+            self._blocked.pop(next(iter(self._blocked)))
+        self._blocked[host] = (attempts + 1, reason)
         if not attempts:
             self._on_block(host, reason)
 

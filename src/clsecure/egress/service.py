@@ -41,7 +41,6 @@ class Settings(NamedTuple):
     directory: Path
     control: str
     about: Mapping[str, str]
-    notify: bool = True
 
 
 class Service:

@@ -27,6 +27,8 @@ _MOST_CONNECTIONS = 2000
 _DESCRIPTORS = 16384
 _RESOLVERS = 32  # threads that wait for the system's resolver
 _BUSY_SECONDS = 0.1
+_NOTIFY_SECONDS = 5.0  # between two notifications: a program can try many hosts
+_MOST_FAULTS = 20
 
 Handler = Callable[[socket.socket], Awaitable[None]]
 
@@ -56,6 +58,7 @@ class Serving:
         self._broker: publish.Broker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._faults: list[str] = []
+        self._quiet_until = 0.0
 
     async def run(self) -> None:
         """Serve until the channel is at its end."""
@@ -118,7 +121,8 @@ class Serving:
         except OSError:
             return
         except Exception as error:  # noqa: BLE001 - one connection's defect must not end the others
-            self._faults.append(f"{type(error).__name__}: {error}"[:200])
+            if len(self._faults) < _MOST_FAULTS:
+                self._faults.append(f"{type(error).__name__}: {error}"[:200])
 
     async def _accept(self, listener: socket.socket, handler: Handler) -> None:
         loop = asyncio.get_running_loop()
@@ -177,8 +181,10 @@ class Serving:
 
     def _notify(self, host: str, reason: str) -> None:
         program = shutil.which("notify-send")
-        if not self._settings.notify or not program or not _has_display():
+        now = asyncio.get_running_loop().time()
+        if not program or not _has_display() or now < self._quiet_until:
             return
+        self._quiet_until = now + _NOTIFY_SECONDS
         text = f"{host}: {reason}"
         argv = (program, "--app-name=clsecure", "clsecure blocked a connection", ascii(text)[1:-1])
         actions = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
