@@ -304,7 +304,7 @@ def page(status: int, text: str) -> bytes:
 
 _REASONS = {
     400: "Bad Request",
-    403: "Forbidden",
+    403: "Blocked by clsecure",  # often all that a tool shows: of CONNECT few print the body
     408: "Request Timeout",
     414: "URI Too Long",
     431: "Request Header Fields Too Large",
