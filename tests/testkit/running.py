@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,6 +11,7 @@ from testkit.scenario import Scenario
 from testkit.server import FakeAPI
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
 
     from testkit.conversation import Json
@@ -26,10 +28,18 @@ class Running:
         assert api.tool_results()[0]["text"].startswith("uid=")
     """
 
-    url: str  # http://127.0.0.1:PORT
+    url: str  # http://127.0.0.1:PORT, unless it was given a socket
     port: int
 
-    def __init__(self, scenario: Scenario | Json | list[Any], **options: Any) -> None:
+    def __init__(
+        self,
+        scenario: Scenario | Json | list[Any],
+        listening: socket.socket | None = None,
+        secure: ssl.SSLContext | None = None,
+        **options: Any,
+    ) -> None:
+        """Take over `listening`, a socket of 127.0.0.1 if None, and speak TLS with `secure`."""
+        self._listening, self._secure = listening, secure
         script = scenario if isinstance(scenario, Scenario) else Scenario("default", scenario)
         self.api = FakeAPI({script.name: script}, script.name, **options)
         self._started = threading.Event()
@@ -66,9 +76,12 @@ class Running:
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        server = await asyncio.start_server(self.api.connected, "127.0.0.1", 0, limit=_LONGEST_LINE)
-        self.port = server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        listening = self._listening or socket.create_server(("127.0.0.1", 0))
+        server = await asyncio.start_server(
+            self.api.connected, sock=listening, ssl=self._secure, limit=_LONGEST_LINE
+        )
+        address, self.port = listening.getsockname()
+        self.url = f"{'https' if self._secure else 'http'}://{address}:{self.port}"
         self._started.set()
         await self._stop.wait()
         server.close()

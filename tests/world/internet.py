@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from world.human import Human
 
 # Addresses that belong to nobody's private network, as a policy sees them; here they are on `lo`.
 UPSTREAM, OTHER, CLOUD = "11.0.0.1", "11.0.0.2", "11.0.0.3"
+API = "11.0.0.4"  # has no servers but those of a test
 PRIVATE, UNLISTED = "10.9.9.9", "10.9.9.10"
 METADATA, LOOPBACK = "169.254.169.254", "127.0.0.1"
 NAMES = {
@@ -31,11 +32,17 @@ NAMES = {
     "www.allowed.test": UPSTREAM,
     "evil.test": OTHER,
     "cloud.test": CLOUD,
+    "api.test": API,
     "inner.test": PRIVATE,
     "private.test": UNLISTED,
     "loop.test": LOOPBACK,
     "metadata.test": METADATA,
 }
+_LISTEN = """
+import socket, sys
+listening = socket.create_server((sys.argv[1], int(sys.argv[2])))
+socket.send_fds(socket.socket(fileno=0), [b"?"], [listening.fileno()])
+"""
 BANNER_PORT, UDP_PORT = 5432, 9953
 
 
@@ -52,6 +59,18 @@ class Internet:
         argv = [*self.prefix, *map(str, words)]
         return subprocess.run(argv, capture_output=True, text=True, check=False, **options)
 
+    def listen(self, address: str, port: int) -> socket.socket:
+        """A listening socket there, for a server of this process."""
+        here, there = socket.socketpair()
+        with here, there:
+            subprocess.run(
+                [*self.prefix, sys.executable, "-c", _LISTEN, address, str(port)],
+                stdin=there,
+                check=True,
+            )
+            _, descriptors, _, _ = socket.recv_fds(here, 1, 1)
+        return socket.socket(fileno=descriptors[0])
+
     def asked(self) -> list[dict[str, str]]:
         """What the servers were asked so far, in order."""
         log = self.directory / "asked"
@@ -63,8 +82,12 @@ class Internet:
 
 
 @contextmanager
-def new_internet(directory: Path) -> Iterator[Internet]:
-    """Make it, with its servers running; nothing of it is left afterwards."""
+def new_internet(directory: Path, more: Mapping[str, str] | None = None) -> Iterator[Internet]:
+    """Make it, with its servers running; nothing of it is left afterwards.
+
+    `more` are further names with their addresses, below those that it has anyway.
+    """
+    names = {**NAMES, **(more or {})}
     name = f"clsecure-t-{secrets.token_hex(4)}"
     etc = Path("/etc/netns", name)
     made = Internet(name, directory)
@@ -74,12 +97,12 @@ def new_internet(directory: Path) -> Iterator[Internet]:
     try:
         etc.mkdir(parents=True)
         own = socket.gethostname()  # sudo asks for it
-        hosts = [f"127.0.0.1 localhost {own}", *(f"{NAMES[host]} {host}" for host in NAMES)]
+        hosts = [f"127.0.0.1 localhost {own}", *(f"{names[host]} {host}" for host in names)]
         (etc / "hosts").write_text("\n".join(hosts) + "\n")
         (etc / "resolv.conf").write_text("")  # nobody is asked
         (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
         made.run("ip", "link", "set", "lo", "up")
-        for address in (UPSTREAM, OTHER, CLOUD, PRIVATE, UNLISTED, METADATA):
+        for address in (UPSTREAM, OTHER, CLOUD, API, PRIVATE, UNLISTED, METADATA):
             made.run("ip", "address", "add", f"{address}/32", "dev", "lo")
         with _servers(made):
             yield made

@@ -11,6 +11,8 @@ import sys
 import threading
 from pathlib import Path
 
+import internetfiles
+
 ADDRESSES = (
     "11.0.0.1",
     "11.0.0.2",
@@ -52,6 +54,8 @@ class Web(http.server.BaseHTTPRequestHandler):
             "fields": {name.lower(): value for name, value in self.headers.items()},
         }
         note(**said)
+        if internetfiles.answer(self, body, DIRECTORY):
+            return
         answer = json.dumps(said).encode()
         if self.path.startswith("/large/"):
             answer = b"x" * int(self.path.rpartition("/")[2])
