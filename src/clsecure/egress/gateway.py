@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from clsecure.egress import clienthello, dial, httphead, relay
+from clsecure.egress.greeting import Language, language_of
 from clsecure.egress.httpbody import Body
 from clsecure.egress.journal import Entry, Journal, Unlogged
 from clsecure.egress.names import BadHost, Host, parse_host, parse_target
@@ -21,17 +22,15 @@ from clsecure.egress.rules import Policy, Verdict
 HEAD_SECONDS = 10.0  # for all that comes before a decision, and for a ClientHello
 _EXPLAIN_SECONDS = 2.0
 _CHUNK = 65536
-_HANDSHAKE = b"\x16"  # the type of a TLS record: RFC 8446, 5.1
 _ALERT_DENIED = b"\x15\x03\x03\x00\x02\x02\x31"  # fatal, access_denied: RFC 8446, 6.2
-_METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"TRACE ")
 
 
 class Denied(Exception):
-    """The box may not have this; the text is the reason, `spoken` what the box has said already."""
+    """The box may not have this: the text is the reason, `language` the one that the box speaks."""
 
-    def __init__(self, reason: str, spoken: bytes = b"") -> None:
+    def __init__(self, reason: str, language: Language | None = Language.OTHER) -> None:
         super().__init__(reason)
-        self.spoken = spoken
+        self.language = language
 
 
 class Failed(Exception):
@@ -107,8 +106,8 @@ class Gateway:
         async def questions(answers: asyncio.Task[None], count: relay.Count) -> None:
             begun = first
             if inspect:
-                begun = await _greeting(inside, passage.host, first, answers)
-                if begun.startswith(_METHODS):
+                begun, language = await _greeting(inside, passage.host, first, answers)
+                if language is Language.HTTP:
                     head, rest = await read_head(inside, begun)
                     await self._request(inside, passage, Asked(head, head.target, rest), count)
                     return
@@ -138,10 +137,11 @@ class Gateway:
         try:
             await questions(answers, sent)
             await answers
+            await relay.discard(inside)
         except Denied as denied:
             reason = str(denied)
             self.refuse("inside", passage.host, passage.port, reason)
-            await explain(inside, f"{passage.host} is blocked: {reason}.", denied.spoken)
+            await explain(inside, f"{passage.host} is blocked: {reason}.", denied.language)
         except httphead.BadHead as error:
             reason = f"not a request: {error}"
             self.refuse("inside", passage.host, passage.port, reason)
@@ -177,8 +177,7 @@ class Gateway:
         inside: socket.socket, passage: Passage, asked: Asked, count: relay.Count
     ) -> None:
         """Send one request on in origin form, with its body, and nothing that comes behind it."""
-        spoken = f"{asked.head.method} ".encode()
-        _agree(passage.host, httphead.host_field(asked.head), "HTTP", spoken)
+        _agree(passage.host, httphead.host_field(asked.head), Language.HTTP)
         loop, rest = asyncio.get_running_loop(), asked.rest
         body, part = Body(asked.head), httphead.forward(asked.head, asked.path)
         while True:
@@ -207,46 +206,52 @@ async def read_head(inside: socket.socket, first: bytes = b"") -> tuple[httphead
             first += more
 
 
-def _agree(host: Host, named: str | None, what: str, spoken: bytes) -> None:
+def _agree(host: Host, named: str | None, language: Language) -> None:
     """Raise Denied unless a greeting names the host that the connection was made to."""
     if named is None:
         return  # what was asked for, and dialled, is the host in any case
     try:
-        found = parse_target(named, 80)[0] if what == "HTTP" else parse_host(named)
+        found = parse_target(named, 80)[0] if language is Language.HTTP else parse_host(named)
     except BadHost as error:
-        raise Denied(f"not a host name: {error}", spoken) from None
+        raise Denied(f"not a host name: {error}", language) from None
     if found != host:
-        raise Denied(f"{what} names {found}, not {host}", spoken)
+        raise Denied(f"{language.value} names {found}, not {host}", language)
 
 
 async def _greeting(
     inside: socket.socket, host: Host, first: bytes, answers: asyncio.Task[None]
-) -> bytes:
-    """Return the box's first bytes; those of TLS only when they name the host."""
+) -> tuple[bytes, Language]:
+    """Return the box's first bytes and their language; of TLS only those that name the host."""
     loop = asyncio.get_running_loop()
     first = first or await _first_bytes(inside, answers)
-    if first[:1] != _HANDSHAKE:
-        while first and any(each.startswith(first) for each in _METHODS):  # cut within a word
-            async with asyncio.timeout(HEAD_SECONDS):
-                more = await loop.sock_recv(inside, _CHUNK)
-            if not more:
-                break
-            first += more
-        return first
-    async with asyncio.timeout(HEAD_SECONDS):
-        while True:
-            try:
-                hello = clienthello.parse(first)
-            except clienthello.NotTls as error:
-                raise Denied(f"not a greeting of TLS: {error}", first) from None
-            except clienthello.Incomplete:
+    try:
+        async with asyncio.timeout(HEAD_SECONDS):
+            while first and (language := language_of(first)) is None:
                 more = await loop.sock_recv(inside, _CHUNK)
                 if not more:
-                    raise Denied("an unfinished greeting of TLS") from None
+                    break
                 first += more
-            else:
-                _agree(host, hello.server_name, "TLS", first)
-                return first
+            if not first or language is not Language.TLS:
+                return first, (first and language) or Language.OTHER
+            while (named := _server_name(first)) is None:
+                more = await loop.sock_recv(inside, _CHUNK)
+                if not more:
+                    raise Denied("an unfinished greeting of TLS")
+                first += more
+    except TimeoutError:
+        raise Denied("an unfinished greeting") from None
+    _agree(host, named[0], Language.TLS)
+    return first, Language.TLS
+
+
+def _server_name(first: bytes) -> tuple[str | None] | None:
+    """Return the name in a greeting of TLS, which may have none; None while it is unfinished."""
+    try:
+        return (clienthello.parse(first).server_name,)
+    except clienthello.Incomplete:
+        return None
+    except clienthello.NotTls as error:
+        raise Denied(f"not a greeting of TLS: {error}", Language.TLS) from None
 
 
 async def _first_bytes(inside: socket.socket, answers: asyncio.Task[None]) -> bytes:
@@ -261,19 +266,19 @@ async def _first_bytes(inside: socket.socket, answers: asyncio.Task[None]) -> by
         asked.cancel()
 
 
-async def explain(inside: socket.socket, text: str, first: bytes | None = None) -> None:
+async def explain(inside: socket.socket, text: str, language: Language | None = None) -> None:
     """Tell a blocked tool why, in the language that it speaks, as far as that has one.
 
-    `first` is what it has said; None: that is still to be read.
+    `language` None: its first bytes are still to be read.
     """
     loop = asyncio.get_running_loop()
     try:
-        if first is None:
+        if language is None:
             async with asyncio.timeout(_EXPLAIN_SECONDS):
-                first = await loop.sock_recv(inside, _CHUNK)
-        if first.startswith(_HANDSHAKE):
+                language = language_of(await loop.sock_recv(inside, _CHUNK))
+        if language is Language.TLS:
             await loop.sock_sendall(inside, _ALERT_DENIED)
-        elif first.startswith(_METHODS):
+        elif language is Language.HTTP:
             await loop.sock_sendall(inside, page(403, text))
         else:
             relay.reset(inside)

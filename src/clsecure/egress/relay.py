@@ -18,6 +18,7 @@ _MOVE, _NONBLOCK = 1, 2  # splice(2)
 _FLAGS = _MOVE | _NONBLOCK
 _TURN = 8 << 20  # bytes after which other connections have their turn
 _POOLED = 16
+_DISCARD_SECONDS = 1.0
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: socket(7), tcp(7)
 
 
@@ -142,6 +143,17 @@ async def both_ways(
             if isinstance(error, OSError):
                 raise error from None
         raise
+
+
+async def discard(source: socket.socket) -> None:
+    """Read to the end, for a moment at most, what nobody wants.
+
+    A socket closed with bytes unread resets its connection, and what was sent last may be lost.
+    """
+    with suppress(OSError):  # TimeoutError is one
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            while await asyncio.get_running_loop().sock_recv(source, _SIZE):
+                pass
 
 
 def reset(connection: socket.socket) -> None:
