@@ -22,7 +22,7 @@ PREFIX = "claude-worker-"
 FIRST_ID, LAST_ID = 66000, 99999
 _MARK = "/var/lib/clsecure/last-uid"
 _LOCK = 3  # descriptor
-_LOCKED = 1  # useradd, userdel: cannot lock the password file
+_LOCKED = "try again later"  # useradd(8) and userdel(8) say so of each of their files
 _SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # what lies there is told by its owner alone
 _SPOOLS = ("/var/mail", "/var/spool/cron/crontabs", "/var/spool/at")  # also by its name
 
@@ -189,7 +189,7 @@ def _system(program: str, *arguments: str, lock: int) -> None:
         os.close(null)
         if code == 0:
             return
-        if code != _LOCKED or attempt == 49:  # noqa: PLR2004 - the last attempt
+        if _LOCKED not in said or attempt == 49:  # noqa: PLR2004 - the last attempt
             raise Refusal(f"{program} failed: {said.splitlines()[-1] if said else code}", code=4)
         time.sleep(0.05)
 
