@@ -64,22 +64,24 @@ async def readable(source: socket.socket) -> None:
     """Wait until something can be read, or the end of it."""
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
-    loop.add_reader(source, _wake, ready)
+    number = source.fileno()  # of an unknown socket, selectors would format the whole of it
+    loop.add_reader(number, _wake, ready)
     try:
         await ready
     finally:
-        loop.remove_reader(source)
+        loop.remove_reader(number)
 
 
 async def writable(target: socket.socket) -> None:
     """Wait until there is room to write."""
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
-    loop.add_writer(target, _wake, ready)
+    number = target.fileno()
+    loop.add_writer(number, _wake, ready)
     try:
         await ready
     finally:
-        loop.remove_writer(target)
+        loop.remove_writer(number)
 
 
 def _wake(future: asyncio.Future[None]) -> None:
