@@ -34,7 +34,10 @@ def index():
 class TestPip:
     @pytest.fixture(autouse=True)
     def pip(self, world):
-        world.use("pip")
+        alone = world.root / "pip-alone"  # a uv beside it would be asked, too
+        alone.mkdir()
+        (alone / "pip").symlink_to(shutil.which("pip"))
+        world.environ["PATH"] = f"{alone}:/usr/bin:/bin"
 
     def configure(self, world, text):
         world.write("home/.config/pip/pip.conf", text)
