@@ -367,7 +367,7 @@ def test_a_request_without_a_proxy_keeps_its_host():
 
 @pytest.mark.parametrize("path", ["", "a", "/a b", "/\r\n", "http://other.test/", "/ä"])
 def test_no_other_path(path):
-    with pytest.raises(ValueError, match="not a path"):
+    with pytest.raises(BadHead, match="not a path"):
         forward(read(head()), path)
 
 

@@ -5,6 +5,7 @@ import shutil
 import socket
 import struct
 import subprocess
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -72,47 +73,40 @@ def test_a_byte_at_a_time(host, port):
     assert negotiation.rest == b"more"
 
 
-def test_curl_asks_for_a_name():
+@contextmanager
+def curl_negotiates(url):
+    """Let curl ask for a URL through us; yields curl, the connection and its negotiation."""
     if not shutil.which("curl"):
         pytest.skip("no curl")
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(20)
         proxy = f"socks5h://127.0.0.1:{server.getsockname()[1]}"
-        with subprocess.Popen(
-            ["curl", "-s", "--noproxy", "", "-x", proxy, "http://example.org:8080/"],
-            stdout=subprocess.PIPE,
-        ) as curl:
+        argv = ["curl", "-sS", "--noproxy", "", "-x", proxy, url]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(argv, **pipes) as curl:
             connection, _ = server.accept()
             with connection:
                 connection.settimeout(20)
                 negotiation = Negotiation()
                 while not negotiation.target:
                     connection.sendall(negotiation.feed(connection.recv(4096)))
-                assert negotiation.target == ("example.org", 8080)
-                connection.sendall(reply(Reply.SUCCEEDED))
-                assert connection.recv(4096).startswith(b"GET / HTTP/1.1\r\n")
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
-            assert curl.communicate(timeout=20)[0] == b"hi"
+                yield curl, connection, negotiation
+
+
+def test_curl_asks_for_a_name():
+    with curl_negotiates("http://example.org:8080/") as (curl, connection, negotiation):
+        assert negotiation.target == ("example.org", 8080)
+        connection.sendall(reply(Reply.SUCCEEDED))
+        assert connection.recv(4096).startswith(b"GET / HTTP/1.1\r\n")
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+        assert curl.communicate(timeout=20)[0] == b"hi"
 
 
 def test_curl_is_told_of_a_refusal():
-    if not shutil.which("curl"):
-        pytest.skip("no curl")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
-        proxy = f"socks5h://127.0.0.1:{server.getsockname()[1]}"
-        with subprocess.Popen(
-            ["curl", "-sS", "--noproxy", "", "-x", proxy, "http://example.org/"],
-            stderr=subprocess.PIPE,
-        ) as curl:
-            connection, _ = server.accept()
-            with connection:
-                negotiation = Negotiation()
-                while not negotiation.target:
-                    connection.sendall(negotiation.feed(connection.recv(4096)))
-                connection.sendall(reply(Reply.NOT_ALLOWED))
-            assert b"(2)" in curl.communicate(timeout=20)[1]
-            assert curl.returncode == 97  # CURLE_PROXY
+    with curl_negotiates("http://example.org/") as (curl, connection, _):
+        connection.sendall(reply(Reply.NOT_ALLOWED))
+        assert b"(2)" in curl.communicate(timeout=20)[1]
+        assert curl.returncode == 97  # CURLE_PROXY
 
 
 @pytest.mark.parametrize(

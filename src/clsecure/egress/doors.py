@@ -6,9 +6,10 @@ import asyncio
 import socket
 from ipaddress import ip_address
 
-from clsecure.egress import dial, dns, gateway, httphead, relay, socks
-from clsecure.egress.gateway import Asked, Denied, Failed, Gateway
+from clsecure.egress import dial, dns, httphead, inspection, relay, socks
+from clsecure.egress.gateway import Asked, Gateway
 from clsecure.egress.names import BadHost, Host, parse_host
+from clsecure.egress.refusals import Denied, Failed, blocked, explain, last_words, page
 
 _CHUNK = 65536
 _SOCKS = b"\x05"
@@ -26,7 +27,7 @@ class Doors:
     async def proxy(self, inside: socket.socket) -> None:
         """Serve one connection to the explicit proxy."""
         try:
-            async with asyncio.timeout(gateway.HEAD_SECONDS):
+            async with asyncio.timeout(inspection.HEAD_SECONDS):
                 first = await asyncio.get_running_loop().sock_recv(inside, _CHUNK)
             if first.startswith(_SOCKS):
                 await self._socks(inside, first)
@@ -41,7 +42,7 @@ class Doors:
         answer = b""
         target = ""
         try:
-            head, rest = await gateway.read_head(inside, first)
+            head, rest = await inspection.read_head(inside, first)
             name, port, path = httphead.authority(head)
             target = f"{name}:{port}"
             way = "connect" if head.method == "CONNECT" else "http"
@@ -56,20 +57,20 @@ class Doors:
                 await self._gateway.carry_request(inside, passage, Asked(head, path, rest))
         except httphead.BadHead as error:
             self._gateway.refuse("http", "", 0, f"not a request: {error}")
-            answer = gateway.page(error.status, f"this is not a request: {error}.")
+            answer = page(error.status, f"this is not a request: {error}.")
         except TimeoutError:
-            answer = gateway.page(408, "no whole request came in time.")
+            answer = page(408, "no whole request came in time.")
         except Denied as denied:
-            answer = gateway.page(403, gateway.blocked(target, str(denied)))
+            answer = blocked(target, str(denied))
         except Failed as failed:
-            answer = gateway.page(502, f"{failed}.")
+            answer = page(502, f"{failed}.")
         if answer:
-            await asyncio.get_running_loop().sock_sendall(inside, answer)
+            await last_words(inside, answer)
 
     async def _socks(self, inside: socket.socket, first: bytes) -> None:
         loop = asyncio.get_running_loop()
         negotiation = socks.Negotiation()
-        async with asyncio.timeout(gateway.HEAD_SECONDS):
+        async with asyncio.timeout(inspection.HEAD_SECONDS):
             while True:
                 answer = negotiation.feed(first)
                 if answer:
@@ -103,7 +104,7 @@ class Doors:
             target = str(host)
             passage = await self._gateway.open("transparent", host, port)
         except Denied as denied:
-            await gateway.explain(inside, gateway.blocked(f"{target}:{port}", str(denied)))
+            await explain(inside, blocked(f"{target}:{port}", str(denied)), None, port)
         except Failed:
             relay.reset(inside)
         else:

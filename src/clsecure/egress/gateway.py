@@ -12,29 +12,15 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from clsecure.egress import clienthello, dial, httphead, relay
-from clsecure.egress.greeting import Language, language_of
+from clsecure.egress import dial, httphead, inspection, relay
+from clsecure.egress.greeting import Language
 from clsecure.egress.httpbody import Body
 from clsecure.egress.journal import Entry, Journal, Unlogged
-from clsecure.egress.names import BadHost, Host, parse_host, parse_target
+from clsecure.egress.names import Host
+from clsecure.egress.refusals import Denied, Failed, explain, page
 from clsecure.egress.rules import Policy, Verdict
 
-HEAD_SECONDS = 10.0  # for all that comes before a decision, and for a ClientHello
-_EXPLAIN_SECONDS = 2.0
 _CHUNK = 65536
-_ALERT_DENIED = b"\x15\x03\x03\x00\x02\x02\x31"  # fatal, access_denied: RFC 8446, 6.2
-
-
-class Denied(Exception):
-    """The box may not have this: the text is the reason, `language` the one that the box speaks."""
-
-    def __init__(self, reason: str, language: Language | None = Language.OTHER) -> None:
-        super().__init__(reason)
-        self.language = language
-
-
-class Failed(Exception):
-    """It would be allowed, but does not answer; the text says why."""
 
 
 class Passage(NamedTuple):
@@ -106,9 +92,10 @@ class Gateway:
         async def questions(answers: asyncio.Task[None], count: relay.Count) -> None:
             begun = first
             if inspect:
-                begun, language = await _greeting(inside, passage.host, first, answers)
+                target = (passage.host, passage.port)
+                begun, language = await inspection.greeting(inside, target, first, answers)
                 if language is Language.HTTP:
-                    head, rest = await read_head(inside, begun)
+                    head, rest = await inspection.read_head(inside, begun)
                     await self._request(inside, passage, Asked(head, head.target, rest), count)
                     return
             await asyncio.get_running_loop().sock_sendall(passage.outside, begun)
@@ -139,19 +126,22 @@ class Gateway:
             await answers
             await relay.discard(inside)
         except Denied as denied:
+            await _end(answers)
             reason = str(denied)
             self.refuse("inside", passage.host, passage.port, reason)
-            await explain(inside, f"{passage.host} is blocked: {reason}.", denied.language)
+            answer = page(403, f"{passage.host} is blocked: {reason}.")
+            await explain(inside, answer, denied.language)
         except httphead.BadHead as error:
+            await _end(answers)
             reason = f"not a request: {error}"
             self.refuse("inside", passage.host, passage.port, reason)
+            await explain(inside, page(error.status, f"this is {reason}."), Language.HTTP)
         except OSError as error:  # TimeoutError is one
             reason = error.strerror or "broken"
             relay.reset(inside)
             relay.reset(passage.outside)
         finally:
-            answers.cancel()
-            await asyncio.gather(answers, return_exceptions=True)
+            await _end(answers)
             inside.close()
             passage.outside.close()
             self.journal.close(passage.entry, sent.bytes, received.bytes, reason)
@@ -169,15 +159,14 @@ class Gateway:
             for task in done:
                 task.result()
         finally:
-            questions.cancel()
-            await asyncio.gather(questions, return_exceptions=True)
+            await _end(questions)
 
     @staticmethod
     async def _request(
         inside: socket.socket, passage: Passage, asked: Asked, count: relay.Count
     ) -> None:
         """Send one request on in origin form, with its body, and nothing that comes behind it."""
-        _agree(passage.host, httphead.host_field(asked.head), Language.HTTP)
+        inspection.agree(passage.host, httphead.host_field(asked.head), Language.HTTP)
         loop, rest = asyncio.get_running_loop(), asked.rest
         body, part = Body(asked.head), httphead.forward(asked.head, asked.path)
         while True:
@@ -191,129 +180,7 @@ class Gateway:
             part, rest = body.take(rest), b""
 
 
-async def read_head(inside: socket.socket, first: bytes = b"") -> tuple[httphead.Head, bytes]:
-    """Read a request's head; returns it and what came behind. Raises httphead.BadHead, OSError."""
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(HEAD_SECONDS):
-        while True:
-            parsed = httphead.parse(first)
-            if parsed is not None:
-                head, used = parsed
-                return head, first[used:]
-            more = await loop.sock_recv(inside, _CHUNK)
-            if not more:
-                raise ConnectionResetError("the request was cut short")
-            first += more
-
-
-def _agree(host: Host, named: str | None, language: Language) -> None:
-    """Raise Denied unless a greeting names the host that the connection was made to."""
-    if named is None:
-        return  # what was asked for, and dialled, is the host in any case
-    try:
-        found = parse_target(named, 80)[0] if language is Language.HTTP else parse_host(named)
-    except BadHost as error:
-        raise Denied(f"not a host name: {error}", language) from None
-    if found != host:
-        raise Denied(f"{language.value} names {found}, not {host}", language)
-
-
-async def _greeting(
-    inside: socket.socket, host: Host, first: bytes, answers: asyncio.Task[None]
-) -> tuple[bytes, Language]:
-    """Return the box's first bytes and their language; of TLS only those that name the host."""
-    loop = asyncio.get_running_loop()
-    first = first or await _first_bytes(inside, answers)
-    try:
-        async with asyncio.timeout(HEAD_SECONDS):
-            while first and (language := language_of(first)) is None:
-                more = await loop.sock_recv(inside, _CHUNK)
-                if not more:
-                    break
-                first += more
-            if not first or language is not Language.TLS:
-                return first, (first and language) or Language.OTHER
-            while (named := _server_name(first)) is None:
-                more = await loop.sock_recv(inside, _CHUNK)
-                if not more:
-                    raise Denied("an unfinished greeting of TLS")
-                first += more
-    except TimeoutError:
-        raise Denied("an unfinished greeting") from None
-    _agree(host, named[0], Language.TLS)
-    return first, Language.TLS
-
-
-def _server_name(first: bytes) -> tuple[str | None] | None:
-    """Return the name in a greeting of TLS, which may have none; None while it is unfinished."""
-    try:
-        return (clienthello.parse(first).server_name,)
-    except clienthello.Incomplete:
-        return None
-    except clienthello.NotTls as error:
-        raise Denied(f"not a greeting of TLS: {error}", Language.TLS) from None
-
-
-async def _first_bytes(inside: socket.socket, answers: asyncio.Task[None]) -> bytes:
-    # A server may speak first (ssh, SMTP): its words pass meanwhile, and it may be the one to end.
-    asked = asyncio.create_task(asyncio.get_running_loop().sock_recv(inside, _CHUNK))
-    try:
-        await asyncio.wait((asked, answers), return_when=asyncio.FIRST_COMPLETED)
-        if answers.done():
-            answers.result()
-        return await asked
-    finally:
-        asked.cancel()
-
-
-async def explain(inside: socket.socket, text: str, language: Language | None = None) -> None:
-    """Tell a blocked tool why, in the language that it speaks, as far as that has one.
-
-    `language` None: its first bytes are still to be read.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        if language is None:
-            async with asyncio.timeout(_EXPLAIN_SECONDS):
-                language = language_of(await loop.sock_recv(inside, _CHUNK))
-        if language is Language.TLS:
-            await loop.sock_sendall(inside, _ALERT_DENIED)
-        elif language is Language.HTTP:
-            await loop.sock_sendall(inside, page(403, text))
-        else:
-            relay.reset(inside)
-    except OSError:
-        relay.reset(inside)
-    finally:
-        inside.close()
-
-
-def blocked(target: str, reason: str) -> str:
-    """Return what a tool is told whose host, `name:port`, is not to be reached."""
-    host = target.removesuffix(":443").removesuffix(":80")
-    return (
-        f"{host} is blocked: {reason}. A person can allow it, outside of the box: "
-        f"clsecure net allow {host}"
-    )
-
-
-def page(status: int, text: str) -> bytes:
-    """Return a whole answer of HTTP in plain text, with which the connection ends."""
-    body = f"clsecure: {text}\n".encode("ascii", "backslashreplace")
-    head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-_REASONS = {
-    400: "Bad Request",
-    403: "Blocked by clsecure",  # often all that a tool shows: of CONNECT few print the body
-    408: "Request Timeout",
-    414: "URI Too Long",
-    431: "Request Header Fields Too Large",
-    501: "Not Implemented",
-    502: "Bad Gateway",
-    505: "HTTP Version Not Supported",
-}
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end, whatever that is."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

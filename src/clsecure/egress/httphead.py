@@ -201,10 +201,10 @@ def forward(head: Head, path: str) -> bytes:
     Proxy-* field, so that credentials for the proxy stay here. The fields that say whose the
     request is and where it ends always stay. Host is the target's if that names one, as RFC 9112
     section 3.2.2 says. The version is the client's: it decides whether the answer may be chunked.
-    Raises ValueError for a path that is not one, BadHead for a target that authority() refuses.
+    Raises BadHead for a path that is not one, and for a target that authority() refuses.
     """
     if not (path == "*" or path.startswith("/")) or not _VISIBLE.fullmatch(path.encode()):
-        raise ValueError("not a path")
+        raise BadHead("the target is not a path")
     dropped = _OF_ONE_HOP | {
         option.strip().lower().decode("latin-1")
         for value in head.values("connection")
