@@ -59,7 +59,7 @@ class OnExit(StrEnum):
 
 
 class Need(StrEnum):
-    """Whether the agent's program must be there for a plan."""
+    """Whether the agent's program, and with it a network, must be there for a plan."""
 
     REQUIRED = "required"
     WELCOME = "welcome"  # shown if it is there: a shell in the box can start it then

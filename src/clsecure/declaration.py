@@ -73,3 +73,12 @@ class Option(NamedTuple):
     def keys(self) -> tuple[str, ...]:
         """All names that configuration files may use, the preferred one first."""
         return (self.key, *self.aliases) if self.key else ()
+
+
+# Sets of commands that options go with.
+STARTING = frozenset({"run", "shell", "exec"})
+SHOWING = frozenset({"info", "config"})
+SETTINGS = STARTING | SHOWING
+BUILDING = SETTINGS | {"demo", "doctor"}
+ONE_SESSION = SETTINGS | {"show", "diff", "import", "discard", "cleanup", "net"}
+EVERYWHERE = ONE_SESSION | {"list", "setup", "doctor", "demo", "completion"}

@@ -9,33 +9,23 @@ from __future__ import annotations
 from clsecure.choices import (
     Engine,
     Mode,
-    Network,
     OnExit,
-    Provider,
     Start,
     WorkspaceKind,
 )
-from clsecure.declaration import Flag, Group, Kind, Option
-
-STARTING = frozenset({"run", "shell", "exec"})
-SHOWING = frozenset({"info", "config"})
-SETTINGS = STARTING | SHOWING
-BUILDING = SETTINGS | {"demo", "doctor"}
-ONE_SESSION = SETTINGS | {"show", "diff", "import", "discard", "cleanup", "net"}
-EVERYWHERE = ONE_SESSION | {"list", "setup", "doctor", "demo", "completion"}
-
-# Untracked files with these names are not shown to the agent; `SHOWN` are the harmless ones among
-# them. Tracked files are never hidden: they are in the history that the agent has anyway.
-HIDDEN = (
-    *(".env", ".env.*"),
-    *("*.pem", "*.key", "*.p12", "*.pfx", "*.keystore", "*.jks", "*.kdbx"),
-    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
-    *(".netrc", "_netrc", ".git-credentials", ".npmrc", ".pypirc", ".htpasswd"),
-    *("*.tfstate", "*.tfstate.*", "*.tfvars"),
-    *("credentials*.json", "service-account*.json"),
-    *(".aws", ".gnupg", ".ssh"),
+from clsecure.declaration import (
+    BUILDING,
+    EVERYWHERE,
+    ONE_SESSION,
+    SETTINGS,
+    SHOWING,
+    STARTING,
+    Flag,
+    Group,
+    Kind,
+    Option,
 )
-SHOWN = ("*.example", "*.sample", "*.template", "*.dist", "*.pub")
+from clsecure.reachoptions import REACH
 
 OPTIONS: tuple[Option, ...] = (
     Option(
@@ -87,138 +77,7 @@ OPTIONS: tuple[Option, ...] = (
         commands=SETTINGS,
         default=False,
     ),
-    Option(
-        name="network",
-        kind=Kind.CHOICE,
-        group=Group.REACH,
-        flags=(
-            Flag(
-                ("--network",),
-                "what passes (filtered: the agent's API and what `allow` lists)",
-                metavar="LEVEL",
-            ),
-            Flag(("--allow-network",), "open: any public host", constant=Network.OPEN),
-            Flag(
-                ("--no-network",), "none: nothing passes, not even the API", constant=Network.NONE
-            ),
-        ),
-        commands=BUILDING,
-        default=Network.FILTERED,
-        key="network",
-        aliases=("allow_network",),
-        choices=Network,
-        booleans=(Network.OPEN, Network.FILTERED),
-        meaning="`none`: nothing passes, not even the agent's API. `filtered` (also `false`): "
-        "the agent's API, and the hosts of `allow`. `open` (also `true`): any public host. "
-        "Loopback, private and other special addresses pass only where `allow` lists them by "
-        "address.",
-    ),
-    Option(
-        name="allow",
-        kind=Kind.LIST,
-        group=Group.REACH,
-        flags=(Flag(("--allow",), "let the agent reach this host, too", metavar="HOST"),),
-        commands=BUILDING,
-        default=(),
-        key="allow",
-        project=True,
-        meaning="Hosts that the agent may reach: `host`, `host:port`, `*.example.org`, an "
-        "address or network such as `10.1.2.0/24:5432`, or what your own client of a registry is "
-        "set to: `@pip`, `@npm`, `@cargo`, `@go`, `@apt`, `@github`. Without a port, every port. "
-        "A project's file can only ask: what it lists counts once you said yes, or after "
-        "`clsecure config trust`.",
-    ),
-    Option(
-        name="publish",
-        kind=Kind.LIST,
-        group=Group.REACH,
-        flags=(Flag(("--publish",), "show a port of the box at 127.0.0.1", metavar="[HOST:]PORT"),),
-        commands=SETTINGS,
-        default=(),
-        key="publish",
-        meaning="Ports of servers in the box that you reach from outside: `3000` at "
-        "127.0.0.1:3000, `8080:3000` at 127.0.0.1:8080, `0.0.0.0:8080:3000` at every address of "
-        "this host.",
-    ),
-    Option(
-        name="docker",
-        kind=Kind.BOOLEAN,
-        group=Group.REACH,
-        flags=(
-            Flag(("--allow-docker",), "containers for the agent; not built yet", constant=True),
-            Flag(("--no-docker",), "no containers for the agent (default)", constant=False),
-        ),
-        commands=SETTINGS,
-        default=False,
-        key="docker",
-        aliases=("allow_docker",),
-        meaning="Containers for the agent inside its box. Accepted, but not built yet.",
-    ),
-    Option(
-        name="skip_docker_autodetect",
-        kind=Kind.BOOLEAN,
-        group=Group.REACH,
-        flags=(),
-        commands=SETTINGS,
-        default=False,
-        key="skip_docker_autodetect",
-        project=True,
-        meaning="Do not look for compose files in order to suggest `docker`.",
-    ),
-    Option(
-        name="hide",
-        kind=Kind.LIST,
-        group=Group.REACH,
-        flags=(Flag(("--hide",), "hide untracked files with such names, too", metavar="PATTERN"),),
-        commands=SETTINGS,
-        default=HIDDEN,
-        key="hide",
-        meaning="Names of untracked files that the agent does not see, in addition to the default "
-        "ones. Tracked files are never hidden.",
-    ),
-    Option(
-        name="show",
-        kind=Kind.LIST,
-        group=Group.REACH,
-        flags=(Flag(("--show",), "do not hide files with such names", metavar="PATTERN"),),
-        commands=SETTINGS,
-        default=SHOWN,
-        key="show",
-        meaning="Names that are not hidden although a pattern of `hide` matches; `show` wins.",
-    ),
-    Option(
-        name="expose",
-        kind=Kind.LIST,
-        group=Group.REACH,
-        flags=(Flag(("--expose",), "let the agent read this path of the host", metavar="PATH"),),
-        commands=SETTINGS,
-        default=(),
-        key="expose",
-        meaning="Paths outside the project that the agent may read. `~` is your home directory.",
-    ),
-    Option(
-        name="provider",
-        kind=Kind.CHOICE,
-        group=Group.REACH,
-        flags=(Flag(("--provider",), "whose API the agent talks to", metavar="NAME"),),
-        commands=SETTINGS,
-        default=Provider.ANTHROPIC,
-        key="provider",
-        variable="PROVIDER",
-        choices=Provider,
-        meaning="`kimi` uses https://api.kimi.com/coding/ and `kimi_api_key`.",
-    ),
-    Option(
-        name="kimi_api_key",
-        kind=Kind.SECRET,
-        group=Group.REACH,
-        flags=(),
-        commands=SETTINGS,
-        key="kimi_api_key",
-        variable="KIMI_API_KEY",
-        meaning="The API key for `provider = kimi`. It is never printed, and has no flag because "
-        "every user of the machine can read a command line.",
-    ),
+    *REACH,
     Option(
         name="session",
         kind=Kind.TEXT,
@@ -313,7 +172,8 @@ OPTIONS: tuple[Option, ...] = (
         key="cleanup_hook_timeout",
         project=True,
         bounds=(5, 300),
-        meaning="How long `.clsecure/on-cleanup` may run, in seconds.",
+        meaning="How long `.clsecure/on-cleanup` may run, in seconds. It has the session's network "
+        "at the session's end, and none when the worker is removed later.",
     ),
     Option(
         name="all_workers",

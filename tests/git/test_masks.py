@@ -6,7 +6,7 @@ import pytest
 from gitworld import git, write
 
 from clsecure.errors import UserError
-from clsecure.options import HIDDEN
+from clsecure.reachoptions import HIDDEN
 from clsecure.workspace.masks import start_scan
 
 SECRET = [

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from clsecure.choices import Mode, Network, Provider, Secret
 from clsecure.config import Config, merge, parse
 from clsecure.errors import ExitCode, UserError
-from clsecure.options import BY_NAME, HIDDEN, OPTIONS
+from clsecure.options import BY_NAME, OPTIONS
+from clsecure.reachoptions import HIDDEN
 from clsecure.values import Entry, Layer, Origin
 
 USER = Origin(Layer.USER, "/home/me/config")

@@ -26,11 +26,15 @@ class UnderWay(NamedTuple):
 
 
 def make_plan(invocation: Invocation, *, need: Need) -> Plan:
-    """Read settings, host and repository, and decide; nothing is changed. Raises UserError."""
+    """Read settings, host and repository, and decide; nothing is changed. Raises UserError.
+
+    Where no agent is needed (NONE) the box gets no network: what runs there brings work home.
+    """
     from clsecure import plan
 
     config, seen = _look(invocation)
-    config = _with_hosts(invocation, config)
+    if need is Need.NONE:
+        config = config._replace(network=Network.NONE)
     return plan.decide(config, seen, invocation.environ, need=need)
 
 

@@ -22,6 +22,9 @@ def run(invocation: Invocation) -> int:
         invocation.output.json(_document(config))
     else:
         _table(invocation, config)
+    if config.asked:
+        asked = ", ".join(config.asked)
+        invocation.output.note(f"the project asks to reach {asked}: `config trust` allows it")
     return ExitCode.OK
 
 

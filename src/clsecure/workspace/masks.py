@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from clsecure.ahead import Listing
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import SAFE, Repository, clean_environment
-from clsecure.options import HIDDEN, SHOWN
 from clsecure.output import escape
 from clsecure.process import run
+from clsecure.reachoptions import HIDDEN, SHOWN
 
 _FEW = 50  # git is asked about so many paths by name; about more, for all that it tracks
 
