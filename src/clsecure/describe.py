@@ -78,10 +78,14 @@ def traffic(summary: Mapping[str, Any]) -> list[str]:
     if parts:
         lines.append(f"blocked: {_some(parts, summary['hosts_blocked'])}")
         lines.append("`clsecure net allow HOST --always` lets a host through from now on")
-    if summary.get("unlogged"):
-        lines.append(f"{summary['unlogged']} decision(s) could not be written to the log")
-    lines += [f"the network's proxy says: {each}" for each in summary.get("faults") or ()]
     return lines
+
+
+def trouble(summary: Mapping[str, Any]) -> list[str]:
+    """Say what was amiss with a session's network, in lines."""
+    number = summary["unlogged"]
+    lines = [f"{number} of the network's records could not be written to its log"] if number else []
+    return lines + [f"the network's proxy says: {each}" for each in summary["faults"]]
 
 
 def _times(number: int) -> str:

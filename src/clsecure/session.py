@@ -115,8 +115,8 @@ def open_box(
         served = None
         if listeners:
             doors = [*zip(opened.sockets, listeners, strict=True), *published]
-            started = network.serve(plan, opened.session, doors, environ)
-            served = stack.enter_context(started)
+            served = network.serve(plan, opened.session, doors, environ)
+            stack.callback(served.close)
         for listener in listeners:
             os.close(listener)
         for warning in opened.warnings:

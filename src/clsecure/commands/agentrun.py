@@ -36,8 +36,10 @@ def run_planned(invocation: Invocation, plan: Plan, under_way: UnderWay) -> int:
             return ending.finish(invocation, opening, opened, code=code)
 
 
-def tell_traffic(opened: session.OpenSession, output: Output) -> None:
-    """Say what the session reached, and what was blocked."""
+def tell_traffic(
+    opened: session.OpenSession, output: Output, *, only_trouble: bool = False
+) -> None:
+    """Say what the session reached, what was blocked, and what was amiss with the network."""
     if opened.network is None:
         return
     from clsecure import describe
@@ -46,8 +48,10 @@ def tell_traffic(opened: session.OpenSession, output: Output) -> None:
     if summary is None:
         output.warn("the network's proxy has ended early: from then on nothing was reached")
         return
-    for line in describe.traffic(summary):
+    for line in () if only_trouble else describe.traffic(summary):
         output.note(line)
+    for line in describe.trouble(summary):
+        output.warn(line)
 
 
 def _load() -> None:

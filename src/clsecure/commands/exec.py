@@ -41,7 +41,7 @@ def _run(
             # A person in a shell may start the agent; a script's command needs no key for it.
             variables = plan.agent_environment if is_shell else {}
             code = opened.box.run(argv, cwd=str(plan.facts.cwd), variables=variables)
+            agentrun.tell_traffic(opened, invocation.output, only_trouble=not is_shell)
             if is_shell:
-                agentrun.tell_traffic(opened, invocation.output)
                 invocation.output.note(describe.kept(opened))
             return code

@@ -13,13 +13,10 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple
 
 from clsecure import child
 from clsecure.choices import Network
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 _START_SECONDS = 0.5  # after which the agent has most likely started
 _END_SECONDS = 2.0
@@ -44,21 +41,10 @@ class Settings(NamedTuple):
 
 
 class Service:
-    """The running process; as a context manager it ends with the context."""
+    """The running process."""
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid, self._channel = pid, channel
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def summary(self) -> dict[str, object] | None:
         """Return what passed and what was blocked so far; None where the service is gone."""

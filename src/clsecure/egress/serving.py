@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import os
 import resource
@@ -185,8 +186,9 @@ class Serving:
         if not program or not _has_display() or now < self._quiet_until:
             return
         self._quiet_until = now + _NOTIFY_SECONDS
-        text = f"{host}: {reason}"
-        argv = (program, "--app-name=clsecure", "clsecure blocked a connection", ascii(text)[1:-1])
+        # The body is read as markup; what stands behind "--" is never an option.
+        text = html.escape(f"{host}: {reason}".encode("ascii", "backslashreplace").decode())
+        argv = (program, "--app-name=clsecure", "--", "clsecure blocked a connection", text)
         actions = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
         with suppress(OSError):
             pid = os.posix_spawn(program, argv, os.environ, file_actions=actions)
