@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 SOURCE_PORT, ECHO_PORT = 9000, 9001
@@ -85,7 +86,7 @@ def service(directory: str, allow: str) -> None:
             Network.FILTERED, (allow,), None, Path(directory), "bench", {"session": "bench"}
         )
         running = egress.start(settings, [("proxy", door.fileno())])
-    with running:
+    with closing(running):
         print(running.pid, flush=True)
         sys.stdin.read()
 
@@ -144,7 +145,7 @@ def concurrent(route: str, name: str, count: str) -> None:
         start.wait()
         try:
             with connect(route, name, ECHO_PORT) as connection:
-                _echoed(connection, bytes([128 + number % 128]) * _CONCURRENT_BYTES)
+                _echoed(connection, bytes([192 + number % 64]) * _CONCURRENT_BYTES)
         except (OSError, ValueError) as error:
             errors.append(f"{type(error).__name__}: {error}")
 

@@ -138,6 +138,7 @@ class Gateway:
             await explain(inside, page(error.status, f"this is {reason}."), Language.HTTP)
         except OSError as error:  # TimeoutError is one
             reason = error.strerror or "broken"
+            await _end(answers)  # first: a number that is watched must not become another socket's
             relay.reset(inside)
             relay.reset(passage.outside)
         finally:

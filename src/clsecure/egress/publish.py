@@ -96,13 +96,21 @@ class Broker:
         async with self._turn, asyncio.timeout(_SECONDS):
             self._drop_late_answers()
             self._channel.send(port.to_bytes(2, "big"))
-            await relay.readable(self._channel)
+            await self._heard()
             said, descriptors, _, _ = socket.recv_fds(self._channel, 1, 1)
         if said[:1] == b"\0" and descriptors:
             connection = socket.socket(fileno=descriptors[0])
             connection.settimeout(0)
             return connection
         raise OSError(said[0] if said else 0, os.strerror(said[0]) if said else "the box has ended")
+
+    async def _heard(self) -> None:
+        loop, answered = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._channel, answered.set)
+        try:
+            await answered.wait()
+        finally:
+            loop.remove_reader(self._channel)
 
     def _drop_late_answers(self) -> None:
         with suppress(BlockingIOError):

@@ -10,6 +10,7 @@ import fcntl
 import os
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 
 _SIZE = 1 << 20  # bytes of a pipe, the most that one without rights may have: pipe(7)
@@ -60,73 +61,92 @@ class Pipes:
             os.close(descriptor)
 
 
-async def readable(source: socket.socket) -> None:
-    """Wait until something can be read, or the end of it."""
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    number = source.fileno()  # of an unknown socket, selectors would format the whole of it
-    loop.add_reader(number, _wake, ready)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(number)
+class _Direction:
+    """One direction of a connection, carried by the event loop's callbacks.
 
+    No task is woken for each part: that would take longer than to move it. The loop tells again of
+    what is still to be read, so a turn may end at any time.
+    """
 
-async def writable(target: socket.socket) -> None:
-    """Wait until there is room to write."""
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    number = target.fileno()
-    loop.add_writer(number, _wake, ready)
-    try:
-        await ready
-    finally:
-        loop.remove_writer(number)
+    def __init__(
+        self, source: socket.socket, target: socket.socket, pipes: Pipes, count: Count
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._source, self._target = source.fileno(), target.fileno()
+        self._pipes, self._count = pipes, count
+        self._pipe: tuple[int, int] | None = None
+        self._filled = 0  # bytes in the pipe
+        self.done = self._loop.create_future()
+        self._loop.add_reader(self._source, self._guarded, self._read)
 
+    def stop(self) -> None:
+        """Carry no more; what is in the pipe is lost."""
+        self._loop.remove_reader(self._source)
+        self._loop.remove_writer(self._target)
+        if not self.done.cancel() and not self.done.cancelled():
+            self.done.exception()  # is known now, whoever waits for it or does not any more
+        if self._pipe:
+            self._pipes.discard(self._pipe)
+            self._pipe = None
 
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+    def _guarded(self, step: Callable[[], None]) -> None:
+        if self.done.done():  # in the same turn of the loop as its end
+            return
+        try:
+            step()
+        except OSError as error:
+            self._loop.remove_reader(self._source)
+            self._loop.remove_writer(self._target)
+            self.done.set_exception(error)
+
+    def _read(self) -> None:
+        pipe = self._pipe = self._pipe or self._pipes.take()
+        turn = 0
+        while turn < _TURN:
+            try:
+                self._filled = os.splice(self._source, pipe[1], _SIZE, flags=_FLAGS)
+            except BlockingIOError:
+                self._give_back()
+                return
+            if not self._filled:
+                self._give_back()
+                self._loop.remove_reader(self._source)
+                self.done.set_result(None)
+                return
+            self._count.bytes += self._filled
+            turn += self._filled
+            if not self._emptied(pipe):
+                self._loop.remove_reader(self._source)
+                self._loop.add_writer(self._target, self._guarded, self._write)
+                return
+
+    def _write(self) -> None:
+        if self._pipe and self._emptied(self._pipe):
+            self._loop.remove_writer(self._target)
+            self._loop.add_reader(self._source, self._guarded, self._read)
+
+    def _emptied(self, pipe: tuple[int, int]) -> bool:
+        while self._filled:
+            try:
+                self._filled -= os.splice(pipe[0], self._target, self._filled, flags=_FLAGS)
+            except BlockingIOError:
+                return False
+        return True
+
+    def _give_back(self) -> None:
+        if self._pipe:
+            self._pipes.give_back(self._pipe)
+            self._pipe = None
 
 
 async def pump(source: socket.socket, target: socket.socket, pipes: Pipes, count: Count) -> None:
     """Carry one direction to its end, and pass that end on. Raises OSError."""
-    turn = 0
-    while True:
-        await readable(source)
-        pipe = pipes.take()
-        try:
-            ended, turn = await _drain(source, target, pipe, count, turn)
-        except BaseException:
-            pipes.discard(pipe)
-            raise
-        pipes.give_back(pipe)
-        if ended:
-            target.shutdown(socket.SHUT_WR)
-            return
-
-
-async def _drain(
-    source: socket.socket, target: socket.socket, pipe: tuple[int, int], count: Count, turn: int
-) -> tuple[bool, int]:
-    """Carry what is there now; True when that was the end."""
-    while True:
-        try:
-            filled = os.splice(source.fileno(), pipe[1], _SIZE, flags=_FLAGS)
-        except BlockingIOError:
-            return False, turn
-        if not filled:
-            return True, turn
-        count.bytes += filled
-        turn += filled
-        while filled:
-            try:
-                filled -= os.splice(pipe[0], target.fileno(), filled, flags=_FLAGS)
-            except BlockingIOError:
-                await writable(target)
-        if turn >= _TURN:
-            turn = 0
-            await asyncio.sleep(0)
+    direction = _Direction(source, target, pipes, count)
+    try:
+        await direction.done
+    finally:
+        direction.stop()
+    target.shutdown(socket.SHUT_WR)
 
 
 async def both_ways(
