@@ -99,7 +99,8 @@ def open_box(
     """
     plan, session = opening.plan, opening.found
     with ExitStack() as stack:
-        published = network.publish(plan, stack)
+        doors = stack.enter_context(ExitStack())  # to be open only while they are served
+        published = network.publish(plan, doors)
         hidden = opening.scan.result()
         if session is not None:
             plan = plan._replace(workspace=WorkspaceKind(session.workspace))
@@ -112,13 +113,14 @@ def open_box(
         record = opened.session
         if session is None:
             base = refs.start_base(plan.facts.repository, record.worker, record.base)
+        for listener in listeners:
+            doors.callback(os.close, listener)
         served = None
         if listeners:
-            doors = [*zip(opened.sockets, listeners, strict=True), *published]
-            served = network.serve(plan, opened.session, doors, environ)
+            roles = [*zip(opened.sockets, listeners, strict=True), *published]
+            served = network.serve(plan, opened.session, roles, environ)
             stack.callback(served.close)
-        for listener in listeners:
-            os.close(listener)
+        doors.close()
         for warning in opened.warnings:
             output.warn(warning)
         variables = planning.environment(plan, environ, record.worker, record.uid)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from world.human import PROGRAM
 from world.internet import OTHER, UPSTREAM
+from world.live import Live
 
 README = Path(__file__).parents[2] / "README.md"
 CURL = "curl -sS -f -m 8 -o /dev/null"
@@ -87,46 +87,23 @@ def test_control_outside_of_the_box_all_of_it_passes(human, internet):
         human.run("sh", "-c", HELPERS + command)
 
 
-class Live:
-    """A session whose agent tries what it is told, a line at a time."""
-
-    def __init__(self, human, project, *flags):
-        human.agent('echo ready; while read -r line; do sh -c "$line" 2>&1 | tail -n 1; done')
-        pipe = subprocess.PIPE
-        self.running = human.start(*flags, cwd=project, stdin=pipe, stdout=pipe, stderr=pipe)
-        assert self.running.stdout.readline() == b"ready\n"
-
-    def do(self, line):
-        self.running.stdin.write(f"{line}; echo\n".encode())
-        self.running.stdin.flush()
-        return self.running.stdout.readline().decode().strip()
-
-    def code(self, host):
-        return self.do(f"printf %s $(curl -s -m 8 -o /dev/null -w '%{{http_code}}' http://{host}/)")
-
-    def end(self):
-        _, said = self.running.communicate(timeout=30)
-        assert self.running.returncode == 0, said
-        return said.decode()
-
-
 def test_hosts_are_allowed_and_denied_while_it_runs(human, internet):
     project = human.repository("src/live")
-    live = Live(human, project)
-    assert live.code("evil.test") == "403"
-    allowed = human.clsecure("net", "allow", "EVIL.test.", cwd=project)
-    assert allowed.stdout == "default: allow: evil.test\n"
-    began = time.monotonic()
-    assert live.code("evil.test") == "200"
-    assert time.monotonic() - began < 1
-    human.clsecure("net", "deny", "evil.test", cwd=project)
-    assert live.code("evil.test") == "403"
-    status = human.clsecure("net", "status", cwd=project).stdout
-    assert status == "default: 1 host(s), 2 blocked (last: evil.test:80)\n"
-    other = human.repository("src/live-other")
-    refused = human.clsecure("net", "allow", "evil.test", cwd=other, code=2)
-    assert "no session of this project is running" in refused.stderr
-    said = live.end()
+    with Live(human, project) as live:
+        assert live.code("evil.test") == "403"
+        allowed = human.clsecure("net", "allow", "EVIL.test.", cwd=project)
+        assert allowed.stdout == "default: allow: evil.test\n"
+        began = time.monotonic()
+        assert live.code("evil.test") == "200"
+        assert time.monotonic() - began < 1
+        human.clsecure("net", "deny", "evil.test", cwd=project)
+        assert live.code("evil.test") == "403"
+        status = human.clsecure("net", "status", cwd=project).stdout
+        assert status == "default: 1 host(s), 2 blocked (last: evil.test:80)\n"
+        other = human.repository("src/live-other")
+        refused = human.clsecure("net", "allow", "evil.test", cwd=other, code=2)
+        assert "no session of this project is running" in refused.stderr
+        said = live.end()
     assert "network: evil.test:80 (" in said
     assert "blocked: evil.test:80 (on the deny-list, 2 times)" in said
     table = human.clsecure("net", cwd=project).stdout.splitlines()
@@ -165,38 +142,41 @@ def test_always_is_for_the_next_session_too(human, internet):
 
 def test_following(human, internet):
     project = human.repository("src/follow")
-    live = Live(human, project)
     argv = human.argv([PROGRAM, "net", "--follow", "--blocked"])
-    with subprocess.Popen(
-        argv, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as following:
+    pipe = subprocess.PIPE
+    with (
+        Live(human, project) as live,
+        subprocess.Popen(argv, cwd=project, stdout=pipe, stderr=pipe, text=True) as following,
+    ):
         assert "Ctrl-C ends it" in following.stderr.readline()
-        time.sleep(0.5)
         live.code("evil.test")
         line = following.stdout.readline()
         following.terminate()
+        live.end()
     assert re.search(r"default  blocked  evil\.test:80  http", line)
-    live.end()
+
+
+def fetched(human, port, host="127.0.0.1", *, code=0):
+    told = human.run("curl", "-sS", "-m", "8", f"http://{host}:{port}/page.html", code=code)
+    return told.stdout
 
 
 def test_a_port_of_the_box_is_published(human, internet):
     project = human.repository("src/publish", {"page.html": "from the box\n"})
-    live = Live(human, project, "--publish", "3000", "--publish", "18080:3000")
-    live.do("python3 -m http.server -b 127.0.0.1 3000 >/dev/null 2>&1 & sleep 1")
-    for port in (3000, 18080):
-        told = human.run("curl", "-sS", "-m", "8", f"http://127.0.0.1:{port}/page.html")
-        assert told.stdout == "from the box\n"
-    human.run("curl", "-s", "-m", "3", f"http://{UPSTREAM}:3000/", code=7)  # refused: not there
-    said = human.clsecure("net", "publish", "19090:3000", cwd=project).stdout
-    assert said == "default: 127.0.0.1:19090 leads to port 3000 of the box\n"
-    told = human.run("curl", "-sS", "-m", "8", "http://127.0.0.1:19090/page.html")
-    assert told.stdout == "from the box\n"
-    human.clsecure("net", "publish", "19091:3001", cwd=project)
-    human.run("curl", "-s", "-m", "8", "http://127.0.0.1:19091/", code=56)  # nobody listens there
-    taken = human.clsecure("--publish", "127.0.0.1:80:3000", "-s", "b", cwd=project, code=1)
-    assert "127.0.0.1:80 cannot be used" in taken.stderr
-    live.end()
-    human.run("curl", "-s", "-m", "3", "http://127.0.0.1:3000/", code=7)
+    with Live(human, project, "--publish", "3000", "--publish", "18080:3000") as live:
+        live.serve(3000)
+        for port in (3000, 18080):
+            assert fetched(human, port) == "from the box\n"
+        fetched(human, 3000, UPSTREAM, code=7)  # refused: not there
+        said = human.clsecure("net", "publish", "19090:3000", cwd=project).stdout
+        assert said == "default: 127.0.0.1:19090 leads to port 3000 of the box\n"
+        assert fetched(human, 19090) == "from the box\n"
+        human.clsecure("net", "publish", "19091:3001", cwd=project)
+        fetched(human, 19091, code=56)  # nobody listens there
+        taken = human.clsecure("--publish", "127.0.0.1:80:3000", "-s", "b", cwd=project, code=1)
+        assert "127.0.0.1:80 cannot be used" in taken.stderr
+        live.end()
+    fetched(human, 3000, code=7)
 
 
 def test_a_project_only_asks(human, internet):
@@ -265,11 +245,8 @@ def test_a_bad_host_in_a_file_is_named(human, internet):
 
 def test_the_control_socket_is_gone_with_its_session(human, internet):
     project = human.repository("src/gone")
-    live = Live(human, project)
-    directory = human.home / ".local/state/clsecure/net"
-    time.sleep(0.8)  # until the service has begun: nothing was asked of it yet
-    (control,) = directory.glob("*.sock")
-    with socket.socket(socket.AF_UNIX) as asking:
-        asking.connect(str(control))
-    live.end()
-    assert not list(directory.glob("*.sock"))
+    with Live(human, project) as live:
+        control = live.control
+        assert live.service() > 0
+        live.end()
+    assert not control.exists()

@@ -103,8 +103,10 @@ def _follow(invocation: Invocation) -> int:
 
     project, session = _project(invocation), _session(invocation)
     output = invocation.output
+    path = paths.network_directory(invocation.environ) / "egress.jsonl"
+    end = _end_of(path)
     output.note("what this project's sessions do from now on; Ctrl-C ends it")
-    for record in _new_records(paths.network_directory(invocation.environ)):
+    for record in _records_after(path, end):
         is_ours = record.get("project") == project and session in {None, record.get("session")}
         is_wanted = not invocation.flag("blocked") or record.get("verdict") == "deny"
         if not (is_ours and is_wanted and record.get("event") == "open"):
@@ -114,11 +116,10 @@ def _follow(invocation: Invocation) -> int:
     return ExitCode.OK
 
 
-def _new_records(directory: Path) -> Iterator[Record]:
+def _records_after(path: Path, end: tuple[int, int]) -> Iterator[Record]:
     import json
 
-    path = directory / "egress.jsonl"
-    position, inode = _end_of(path)
+    position, inode = end
     rest = b""
     for _ in itertools.count():
         time.sleep(_POLL_SECONDS)

@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,8 +44,8 @@ class Settings(NamedTuple):
 class Service:
     """The running process."""
 
-    def __init__(self, pid: int, channel: socket.socket) -> None:
-        self.pid, self._channel = pid, channel
+    def __init__(self, pid: int, channel: socket.socket, control: Path) -> None:
+        self.pid, self._channel, self._control = pid, channel, control
 
     def summary(self) -> dict[str, object] | None:
         """Return what passed and what was blocked so far; None where the service is gone."""
@@ -62,6 +63,8 @@ class Service:
             self._channel.close()
             pid, self.pid = self.pid, 0
             child.reap(pid, seconds=_END_SECONDS)
+            with suppress(OSError):
+                self._control.unlink()
 
 
 def start(settings: Settings, sockets: Sequence[tuple[str, int]]) -> Service:
@@ -83,7 +86,7 @@ def start(settings: Settings, sockets: Sequence[tuple[str, int]]) -> Service:
 
     pid = child.fork(main, keep=(theirs.fileno(), *descriptors))
     theirs.close()
-    return Service(pid, ours)
+    return Service(pid, ours, settings.directory / f"{settings.control}.sock")
 
 
 def _let_the_agent_start(sources: tuple[int, ...]) -> None:

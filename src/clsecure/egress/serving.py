@@ -91,8 +91,6 @@ class Serving:
             for task in tuple(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            with suppress(OSError):
-                (self._settings.directory / f"{self._settings.control}.sock").unlink()
 
     async def _obey(self) -> None:
         self._channel.settimeout(0)

@@ -104,8 +104,11 @@ def _serve(control: socket.socket, sessions: Sessions) -> bool:
     try:
         if isinstance(request, Exec):
             return _run(control, sessions, request, descriptors)
-        answer, sent = sessions.answer(request, descriptors)
-        send(control, answer, sent)
+        try:
+            answer, sent = sessions.answer(request, descriptors)
+            send(control, answer, sent)
+        finally:
+            sessions.sent()
         sessions.prepare()
     except (BrokenPipeError, ConnectionResetError):
         raise

@@ -58,8 +58,7 @@ class Sessions:
         self.box: Box | None = None
 
     def answer(self, request: Record, descriptors: list[int]) -> _Answer:
-        """Carry out one request; raises Refusal and OSError."""
-        self._forget_sent()
+        """Carry out one request; raises Refusal and OSError. `sent` is called next in any case."""
         verbs: dict[type[Record], Callable[[Any], _Answer]] = {
             Find: self._find,
             Plant: lambda plant: self._plant(plant, descriptors),
@@ -90,7 +89,6 @@ class Sessions:
         self.lose_box()
         if self._swap is not None:
             self._swap.close()
-        self._forget_sent()
         self._planting.close()
 
     def lose_box(self) -> None:
@@ -274,7 +272,8 @@ class Sessions:
             self._state = self._session = None
         return Removed(), ()
 
-    def _forget_sent(self) -> None:
+    def sent(self) -> None:
+        """Close what an answer handed over: a door of the box is to be open while it is served."""
         for descriptor in self._sent:
             os.close(descriptor)
         self._sent = []
