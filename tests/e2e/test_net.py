@@ -8,11 +8,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from world.human import PROGRAM
 from world.internet import OTHER, UPSTREAM
-from world.live import Live
+from world.live import Live, until
 
 README = Path(__file__).parents[2] / "README.md"
 CURL = "curl -sS -f -m 8 -o /dev/null"
@@ -177,6 +178,37 @@ def test_a_port_of_the_box_is_published(human, internet):
         assert "127.0.0.1:80 cannot be used" in taken.stderr
         live.end()
     fetched(human, 3000, code=7)
+
+
+def test_what_brings_work_home_asks_for_no_host(human, internet):
+    project = human.repository("src/asks-not", {".clsecure/config": "allow = evil.test\n"})
+    human.agent("echo work > made")
+    human.clsecure("--yes", cwd=project)
+    for words in (("show",), ("diff",), ("import", "--branch", "home", "--yes")):
+        screen = human.terminal(PROGRAM, *words, cwd=project)
+        screen.expect(pexpect.EOF)
+        assert "evil.test" not in screen.before, words
+        screen.close()
+        assert screen.exitstatus == 0
+    asking = json.loads(human.clsecure("config", "--json", cwd=project).stdout)
+    assert "evil.test" not in asking["allow"]["value"]
+
+
+def test_a_desktop_is_told_of_a_blocked_host(human, internet):
+    project = human.repository("src/desktop")
+    noted = human.home / "noted"
+    notify = human.write(
+        "bin/notify-send", f'#!/bin/sh\nprintf "%s|" "$@" >> {noted}\n', mode=0o755
+    )
+    with Live(human, project, env={"DISPLAY": ":77"}) as live:
+        assert live.code("evil.test") == "403"
+        assert live.code("evil.test") == "403"
+        until(noted.exists)
+        live.end()
+    notify.unlink()
+    assert noted.read_text() == (
+        "--app-name=clsecure|--|clsecure blocked a connection|evil.test:80: not on the allow-list|"
+    )
 
 
 def test_a_project_only_asks(human, internet):

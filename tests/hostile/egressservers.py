@@ -19,8 +19,8 @@ RESOLVER, SINK_PORT, TLS_PORT = "127.0.0.53", 8000, 9444
 ADDRESSES = ("11.0.0.1", "11.0.0.2", "10.9.9.9", "127.0.0.1")
 # What a name's first, second... query for an address is answered with; the last one stays.
 ANSWERS = {
-    "turning.test": ["11.0.0.1", "127.0.0.1"],
-    "turning-back.test": ["127.0.0.1", "11.0.0.1"],
+    **{f"turning-{box}.test": ["11.0.0.1", "127.0.0.1"] for box in ("user", "firejail", "none")},
+    **{f"turning-back-{box}.test": ["127.0.0.1", "11.0.0.1"] for box in ("user", "firejail")},
     "both.test": ["11.0.0.1 10.9.9.9"],
     "synthetic.test": ["198.18.0.1"],
 }
@@ -93,8 +93,19 @@ class Threads(socketserver.ThreadingTCPServer):
     request_queue_size = 512
 
 
+class Threads6(Threads):
+    """At every IPv6 address that the namespace has."""
+
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        super().server_bind()
+
+
 def main() -> None:
     servers: list[socketserver.BaseServer] = [socketserver.UDPServer((RESOLVER, 53), Resolver)]
+    servers.append(Threads6(("::", 80), Sink))
     for address in ADDRESSES:
         servers += [Threads((address, SINK_PORT), Sink), Threads((address, TLS_PORT), Tls)]
     for server in servers:

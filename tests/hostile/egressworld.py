@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 
 BOXES = ("user", "firejail")
 RESOLVER = "127.0.0.53"
+# IPv6 addresses that mean an IPv4 one to a translator or tunnel, and some that are a network's own;
+# a host with that translator would be led there, as the tests' internet is.
+EMBEDDING = (
+    "64:ff9b::127.0.0.1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::7f00:1",
+    "2002:7f00:1::",
+    "2002:a09:909::1",
+    "2001:0:a09:909::f4ff:fffe",  # Teredo: the server's address
+    "2001:0:b00:1::f5f6:f6f6",  # and the client's, inverted
+    "fd00:ec2::254",
+    "fd00::1",
+)
 
 
 class Tried(NamedTuple):
@@ -117,6 +130,9 @@ def new_world(human: Human, directory: Path) -> Iterator[World]:
         (etc / "resolv.conf").write_text(f"nameserver {RESOLVER}\noptions timeout:1 attempts:1\n")
         (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
         internet.run("sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647")
+        for address in EMBEDDING:
+            added = internet.run("ip", "address", "add", f"{address}/128", "dev", "lo", "nodad")
+            assert added.returncode == 0, added
         program = Path(__file__).with_name("egressservers.py")
         argv = [*internet.prefix, sys.executable, str(program), str(directory)]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as running:

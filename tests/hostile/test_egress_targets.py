@@ -9,7 +9,7 @@ import re
 from ipaddress import ip_address
 
 import pytest
-from egressworld import BOXES, new_world
+from egressworld import BOXES, EMBEDDING, new_world
 
 from world.internet import OTHER, UDP_PORT, UPSTREAM
 
@@ -47,8 +47,8 @@ INNER_6 = {
     "64:ff9b:1::7f00:1": "loopback",
     "2002:7f00:1::": "loopback",
     "2002:a09:909::1": "private",
-    "2001:0:a09:909::f4ff:fffe": "private",  # Teredo: the server's address
-    "2001:0:b00:1::f5f6:f6f6": "private",  # and the client's, inverted
+    "2001:0:a09:909::f4ff:fffe": "private",
+    "2001:0:b00:1::f5f6:f6f6": "private",
     "fd00:ec2::254": "metadata",
     "fe80::1": "link-local",
     "fd00::1": "private",
@@ -193,33 +193,35 @@ def test_control_the_human_reaches_what_is_inside(world):
     assert reached >= {"127.0.0.1", "10.9.9.9", "169.254.169.254", "loop.test", "inner.test"}
     assert reached >= {"metadata.test", "localhost", "::ffff:127.0.0.1", "0.0.0.0"}
     assert reached >= set(NUMBERS) - {"127.0.0.1."}
+    assert reached >= set(EMBEDDING)
+    assert set(EMBEDDING) < set(INNER_6)
 
 
 TURNING = r"""
 REQUEST = b"GET /turning HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
+def ask(name): return connect(f"{name}:80", REQUEST % name.encode())
 @attempt
-def turning():
-    return [connect("turning.test:80", REQUEST % b"turning.test")[-250:] for _ in range(3)]
+def turning(): return [ask(GIVEN["turning"])[-250:] for _ in range(3)]
 @attempt
-def back():
-    return [connect("turning-back.test:80", REQUEST % b"turning-back.test")[:12] for _ in range(2)]
+def back(): return [ask(GIVEN["back"])[:12] for _ in range(2)]
 """
 TURNING_DIRECT = r"""
 @attempt
-def turning():
-    return [socket.gethostbyname("turning.test"), socket.gethostbyname("turning.test")]
+def turning(): return [socket.gethostbyname("turning-none.test") for _ in range(2)]
 """
 
 
-def test_a_name_that_turns_is_dialled_where_it_was_checked(world):
-    allow = ("--allow", "turning.test", "--allow", "turning-back.test")
-    tried = world.inside("user", TURNING, *allow)
+@in_boxes
+def test_a_name_that_turns_is_dialled_where_it_was_checked(world, box):
+    given = {"turning": f"turning-{box}.test", "back": f"turning-back-{box}.test"}
+    allow = [word for name in given.values() for word in ("--allow", name)]
+    tried = world.inside(box, TURNING, *allow, given=given)
     places = [each["at"] for each in tried.asked]
     # Asked once for each connection; what had been checked, and nothing else, is dialled.
     assert places == [f"{UPSTREAM}:80", f"{UPSTREAM}:80"]
     assert [each["query"] for each in tried.heard if each["kind"] == 1] == [
-        *["turning.test"] * 3,
-        *["turning-back.test"] * 2,
+        *[given["turning"]] * 3,
+        *[given["back"]] * 2,
     ]
     first, second, third = tried.got["turning"]
     assert first.endswith("}")
@@ -228,8 +230,7 @@ def test_a_name_that_turns_is_dialled_where_it_was_checked(world):
 
 
 def test_control_a_name_turns_between_two_questions(world):
-    with_fresh_name = TURNING_DIRECT.replace("turning.test", "Turning.test")
-    assert world.outside(with_fresh_name).got["turning"] == [UPSTREAM, "127.0.0.1"]
+    assert world.outside(TURNING_DIRECT).got["turning"] == [UPSTREAM, "127.0.0.1"]
 
 
 SPELLED = r"""
