@@ -148,6 +148,47 @@ def test_what_comes_behind_a_request_is_not_one(world, box):
         assert all("200 OK" in answer for answer in answers.values()), (way, answers)
 
 
+LATER = r"""
+def later(address, begin=b""):
+    "A second request, for another host, once the first has been answered."
+    with dial(*address) as asking:
+        if begin:
+            asking.sendall(begin)
+            until_end(asking, seconds=3, enough=b"\r\n\r\n")
+        asking.sendall(GIVEN["good"].encode("latin-1"))
+        said = until_end(asking, seconds=3, enough=b"ok")
+        try:
+            asking.sendall(GIVEN["bad"].encode("latin-1"))
+        except OSError:
+            pass
+        return said[:12] + until_end(asking, seconds=1)[:30]
+SINK = ("allowed.test", GIVEN["port"])
+AT = b"%s:%d" % (SINK[0].encode(), SINK[1])
+@attempt
+def in_the_clear(): return later(SINK)
+@attempt
+def in_a_tunnel(): return later(PROXY, b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (AT, AT)) if BOXED else ""
+"""
+
+
+@in_boxes
+def test_nor_what_comes_once_the_first_is_answered(world, box):
+    told = {"good": GOOD.decode(), "bad": BAD.decode(), "port": SINK}
+    tried = world.inside(box, LATER, *ALLOWED, given=told)
+    arrived = tried.bytes_at(f"{UPSTREAM}:{SINK}")
+    assert arrived.count(b"/good HTTP/1.1\r\n") == 2  # in the clear, and in a tunnel
+    assert b"/bad" not in arrived
+    assert b"evil.test" not in arrived
+    assert all(said.startswith("HTTP/1.1 200") for said in tried.got.values())
+
+
+def test_control_a_connection_takes_another_hosts_request(world):
+    told = {"good": GOOD.decode(), "bad": BAD.decode(), "port": SINK}
+    tried = world.outside(LATER, given=told)
+    assert b"Host: evil.test" in tried.bytes_at(f"{UPSTREAM}:{SINK}")
+    assert tried.got["in_the_clear"].count("200") == 2
+
+
 @in_boxes
 def test_a_body_that_breaks_its_frame_ends_there(world, box):
     tried = world.inside(box, SMUGGLE, *ALLOWED, given=given(BROKEN))
