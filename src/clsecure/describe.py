@@ -10,7 +10,7 @@ from clsecure import agent
 from clsecure.choices import WorkspaceKind
 from clsecure.errors import ExitCode
 from clsecure.helper import engines
-from clsecure.helper.layout import INSIDE, bindable, layout
+from clsecure.helper.layout import INSIDE, layout
 from clsecure.helper.protocol import Open, Session
 from clsecure.invocation import Invocation
 from clsecure.plan import Plan
@@ -145,7 +145,7 @@ def dry_run(plan: Plan, invocation: Invocation, command: tuple[str, ...] = ()) -
         source = f" from {mount.source}" if mount.source else ""
         output.say(f"  {mount.at}: {mount.kind}{source}, {access}")
     gate = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", f"{INSIDE}/launch")
-    start = engines.start(plan.engine, gate, uid=_UID, gid=_UID, writable=bindable(mounts))
+    start = engines.start(plan.engine, gate, uid=_UID, gid=_UID, mounts=mounts)
     output.say(f"started as {'root' if start.as_root else plan.worker}: {shlex.join(start.argv)}")
     if plan.agent and not command:
         command = agent.argv(plan.agent, invocation.arguments, resumes=False)

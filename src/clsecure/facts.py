@@ -11,6 +11,13 @@ from clsecure import git, paths
 from clsecure.helper.layout import Host, look_at_host
 
 _ENGINES = {"firejail": "/usr/bin/firejail", "bubblewrap": "/usr/bin/bwrap"}
+# What container mode consists of: the programs of each part, of which one must be there.
+CONTAINER = {
+    "podman": ("/usr/bin/podman",),
+    "crun": ("/usr/bin/crun", "/usr/bin/runc", "/usr/sbin/runc"),
+    "conmon": ("/usr/bin/conmon", "/usr/libexec/podman/conmon"),
+    "uidmap": ("/usr/bin/newuidmap",),
+}
 
 
 class Facts(NamedTuple):
@@ -22,7 +29,7 @@ class Facts(NamedTuple):
     host: Host
     kernel: tuple[int, int]
     filesystem: str  # the type of the one that holds the working tree
-    engines: tuple[str, ...]  # those installed
+    engines: tuple[str, ...]  # those of namespace mode that are installed
 
 
 def look(cwd: Path, environ: Mapping[str, str]) -> Facts:
@@ -42,6 +49,15 @@ def look(cwd: Path, environ: Mapping[str, str]) -> Facts:
 def engines() -> tuple[str, ...]:
     """Return the engines of namespace mode that are installed."""
     return tuple(name for name, path in _ENGINES.items() if os.access(path, os.X_OK))
+
+
+def missing_for_containers() -> tuple[str, ...]:
+    """Return the parts of container mode that are not installed, by their packages' names."""
+    return tuple(
+        part
+        for part, programs in CONTAINER.items()
+        if not any(os.access(program, os.X_OK) for program in programs)
+    )
 
 
 def kernel() -> tuple[int, int]:

@@ -40,7 +40,8 @@ OPTIONS: tuple[Option, ...] = (
         project=True,
         choices=Mode,
         meaning="`user`: a Linux user of its own in a box of namespaces. `namespace`: the same, "
-        "and firejail or bubblewrap around it. `container`: rootless podman, not built yet. "
+        "and firejail or bubblewrap around it. `container`: the same, and rootless podman with a "
+        "root file system of its own. "
         "A project's file can ask for a stronger mode; a weaker one counts only after "
         "`clsecure config trust`.",
     ),

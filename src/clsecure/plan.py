@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clsecure import agent, endpoint
-from clsecure.choices import Mode, Need, Network, WorkspaceKind
+from clsecure.choices import Need, Network, WorkspaceKind
 from clsecure.config import Config
 from clsecure.errors import ExitCode, UserError
 from clsecure.facts import Facts
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
     facts: Facts
     config: Config
     session: str  # "" is the project's default session
-    engine: str  # none, firejail, bubblewrap
+    engine: str  # none, firejail, bubblewrap, podman
     workspace: WorkspaceKind
     workspace_reason: str  # why it is a clone
     agent: agent.Agent | None  # None: a command of the human's is run instead
@@ -185,12 +185,6 @@ def _asked_for(config: Config) -> tuple[Path, ...]:
 
 def refuse_unbuilt(config: Config) -> None:
     """Refuse what this version does not have, before anything is changed."""
-    if config.mode is Mode.CONTAINER:
-        raise UserError(
-            "container mode is not built yet; nothing was changed",
-            hint="use --mode namespace (the default) or --mode user",
-            code=ExitCode.MISSING,
-        )
     if config.docker:
         raise UserError(
             "docker in a session is not built yet; nothing was changed",

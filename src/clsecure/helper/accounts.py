@@ -40,21 +40,15 @@ class Accounts:
     def __exit__(self, *_: object) -> None:
         os.close(self._lock)
 
-    def create(self, name: str) -> pwd.struct_passwd:
-        """Make the worker of that name; raises Refusal."""
+    def create(self, name: str, *, subordinate: int) -> pwd.struct_passwd:
+        """Make the worker of that name, with so many subordinate ids; raises Refusal."""
         uid = _next_id()
         _remember(uid)
         self._run(
             "useradd",
             *("--uid", str(uid), "--key", f"UID_MAX={LAST_ID}", "--user-group"),
-            *(
-                "--key",
-                f"GID_MAX={LAST_ID}",
-                "--key",
-                "SUB_UID_COUNT=0",
-                "--key",
-                "SUB_GID_COUNT=0",
-            ),
+            *("--key", f"GID_MAX={LAST_ID}"),
+            *("--key", f"SUB_UID_COUNT={subordinate}", "--key", f"SUB_GID_COUNT={subordinate}"),
             *("--no-create-home", "--home-dir", f"/home/{name}", "--shell", "/usr/sbin/nologin"),
             *("--no-log-init", "--comment", "clsecure worker", name),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import files, init
+from . import container, files, idmap, init
 from . import syscalls as sc
 from .cgroup import Cgroup
 from .idmap import Swap
@@ -20,7 +20,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
 
-_NAMESPACES = sc.CLONE_NEWNS | sc.CLONE_NEWPID | sc.CLONE_NEWIPC | sc.CLONE_NEWUTS | sc.CLONE_NEWNET
+_NAMESPACES = (
+    sc.CLONE_NEWNS
+    | sc.CLONE_NEWPID
+    | sc.CLONE_NEWIPC
+    | sc.CLONE_NEWUTS
+    | sc.CLONE_NEWNET
+    | sc.CLONE_NEWCGROUP
+)
 
 
 class Box:
@@ -37,7 +44,7 @@ class Box:
         host: Host,
         control: socket.socket,
     ) -> None:
-        worker = swap.worker
+        worker, is_container = swap.worker, request.engine == "podman"
         plan = BoxPlan(
             request=request,
             mounts=mounts,
@@ -45,14 +52,17 @@ class Box:
             gid=worker.gid,
             host_pid_namespace=os.readlink("/proc/self/ns/pid"),
             host_net_namespace=os.readlink("/proc/self/ns/net"),
+            subordinate=container.subordinate(session.worker) if is_container else (),
         )
+        contained = _contained(plan.subordinate) if is_container else None
         inside = files.programs(), files.etc(request, account)
         builder = Builder(
             human=swap.human,
             worker=worker,
             userns=swap.userns,
             state=f"{ROOT}/{session.worker}",
-            set_uid=request.engine == "firejail",
+            set_uid=request.engine in ("firejail", "podman"),
+            contained=contained,
         )
         self.cgroup = Cgroup(session.worker)
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -64,6 +74,8 @@ class Box:
             self.channel.close()
             init.main(init.Init(plan, theirs), host, builder, *inside)
         theirs.close()
+        if contained is not None:
+            os.close(contained)
         self.ended = sc.pidfd_open(self.pid)
 
     def ask(self, request: Record, descriptors: tuple[int, ...] = ()) -> None:
@@ -92,3 +104,8 @@ class Box:
         self.channel.close()
         os.close(self.ended)
         self.cgroup.remove()
+
+
+def _contained(ids: tuple[container.Range, ...]) -> int:
+    users, groups = (f"0 {each.first} {each.count}\n" for each in ids)
+    return idmap.make(users, groups)

@@ -8,6 +8,7 @@ import stat
 
 from . import syscalls as sc
 from .accounts import PREFIX
+from .container import NEWUIDMAP, PODMAN, RUNTIMES, runtime
 from .engines import BUBBLEWRAP, FIREJAIL
 from .layout import check_places
 from .places import Owner
@@ -21,10 +22,15 @@ _NAME = _DIGITS + _LOWER + "-"
 _HASHES = (40, 64)  # hexadecimal digits of git's object ids: SHA-1, SHA-256
 _CHOICES = {
     "action": ("create", "resume"),
-    "mode": ("user", "namespace"),
-    "engine": ("none", "firejail", "bubblewrap"),
+    "mode": ("user", "namespace", "container"),
+    "engine": ("none", "firejail", "bubblewrap", "podman"),
     "network": ("none", "filtered", "open"),
     "workspace": ("overlay", "clone"),
+}
+_ENGINES = {
+    "user": ("none",),
+    "namespace": ("firejail", "bubblewrap"),
+    "container": ("podman",),
 }
 # What sockets of the box are for, and of which kind that is.
 _ROLES = {
@@ -55,7 +61,7 @@ def check_open(request: Open, human: Owner) -> None:
     for field, choices in _CHOICES.items():
         if getattr(request, field) not in choices:
             raise Refusal(f"{field} must be one of {', '.join(choices)}", code=2)
-    if (request.engine == "none") != (request.mode == "user"):
+    if request.engine not in _ENGINES[request.mode]:
         raise Refusal(f"mode {request.mode} does not go with engine {request.engine}", code=2)
     check_session(request.session)
     for worker in request.workers:
@@ -69,7 +75,18 @@ def check_open(request: Open, human: Owner) -> None:
     for program, engine in ((FIREJAIL, "firejail"), (BUBBLEWRAP, "bubblewrap")):
         if request.engine == engine and not os.access(program, os.X_OK):
             raise Refusal(f"{program} is not installed", hint=f"install {engine}", code=4)
+    if request.engine == "podman":
+        _check_podman()
     human.act(lambda: _check_paths(request, human))
+
+
+def _check_podman() -> None:
+    for program in (PODMAN, *NEWUIDMAP):
+        if not os.access(program, os.X_OK):
+            hint = "install podman and uidmap (newuidmap)"
+            raise Refusal(f"{program} is not installed", hint=hint, code=4)
+    if not runtime():
+        raise Refusal(f"none of {', '.join(RUNTIMES)} is installed", hint="install crun", code=4)
 
 
 def _check_paths(request: Open, human: Owner) -> None:

@@ -6,6 +6,8 @@ from a file (firejail, for one, refuses more than 128 arguments and long variabl
 
 from __future__ import annotations
 
+from . import container
+from .layout import ROOTFS, Mount, bindable
 from .records import Record
 
 FIREJAIL = "/usr/bin/firejail"
@@ -22,14 +24,21 @@ class Start(Record):
 
 
 def start(
-    engine: str, gate: tuple[str, ...], *, uid: int | str, gid: int | str, writable: tuple[str, ...]
+    engine: str,
+    gate: tuple[str, ...],
+    *,
+    uid: int | str,
+    gid: int | str,
+    mounts: tuple[Mount, ...],
 ) -> Start:
-    """Return how the gate is started in that engine (none, firejail, bubblewrap)."""
+    """Return how the gate is started in that engine (none, firejail, bubblewrap, podman)."""
     if engine == "firejail":
         return Start(argv=(*_FIREJAIL, *gate), as_root=False)
     if engine == "bubblewrap":
-        binds = [word for path in writable for word in ("--bind", path, path)]
+        binds = [word for path in bindable(mounts) for word in ("--bind", path, path)]
         return Start(argv=(*_BUBBLEWRAP, *binds, *_drop(uid, gid), *gate), as_root=True)
+    if engine == "podman":
+        return Start(argv=(*_podman(mounts), *gate), as_root=False)
     return Start(argv=gate, as_root=False)
 
 
@@ -62,4 +71,34 @@ def _drop(uid: int | str, gid: int | str) -> tuple[str, ...]:
     return (
         *("--", SETPRIV, f"--reuid={uid}", f"--regid={gid}", "--clear-groups"),
         *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"),
+    )
+
+
+def _podman(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
+    runtime = container.runtime()
+    return (
+        *(container.PODMAN, "--log-level=error", "--cgroup-manager=cgroupfs"),
+        *("--events-backend=none", f"--runtime={runtime}", "run"),
+        # The box's own namespaces: its network has no route, and its doors are the only way out.
+        *("--network=host", "--ipc=host", "--uts=host", "--userns=keep-id"),
+        # The session's cgroup is the helper's. Only crun knows how to leave it alone.
+        *(("--cgroups=disabled",) if runtime.endswith("/crun") else ()),
+        *("--read-only", "--read-only-tmpfs=false", "--cap-drop=all"),
+        *("--security-opt=no-new-privileges", "--no-hosts", "--passwd=false", "--systemd=false"),
+        # What the gate says and hears is the command's own; a terminal it opens by itself.
+        *("--log-driver=passthrough", "--ulimit=host", "--workdir=/"),
+        *(word for bind in container.binds(mounts) for word in ("--mount", _mount(bind))),
+        *("--mount", "type=bind,src=/dev/pts,dst=/dev/pts"),
+        *("--rootfs", ROOTFS),
+    )
+
+
+def _mount(bind: container.Bind) -> str:
+    # One line of comma-separated values, in quotes where a path has a comma or quote of its own.
+    fields = ["type=bind", f"src={bind.path}", f"dst={bind.path}"]
+    if not bind.writable:
+        fields.append("ro=true")
+    return ",".join(
+        '"' + field.replace('"', '""') + '"' if set(field) & set(',"\n') else field
+        for field in fields
     )

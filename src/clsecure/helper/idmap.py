@@ -1,4 +1,4 @@
-"""The user namespace whose map makes the human's files the worker's, and the worker's the human's.
+"""User namespaces whose maps make files somebody else's: the human's the worker's, for one.
 
 mount_setattr(2) takes such a map from a user namespace (MOUNT_ATTR_IDMAP); no process stays in it.
 """
@@ -25,7 +25,7 @@ class Swap:
     def __init__(self, human: Owner, worker: Owner) -> None:
         """Make it; raises Refusal where the kernel has none, and OSError."""
         self.human, self.worker = human, worker
-        self.userns = _make(human, worker)
+        self.userns = make(id_map(human.uid, worker.uid), id_map(human.gid, worker.gid))
 
     def is_for(self, worker: Owner) -> bool:
         """Say whether this is the one for that worker."""
@@ -36,7 +36,8 @@ class Swap:
         os.close(self.userns)
 
 
-def _make(human: Owner, worker: Owner) -> int:
+def make(users: str, groups: str) -> int:
+    """Return a user namespace with these lines as its maps; raises Refusal and OSError."""
     ready, told = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -51,9 +52,9 @@ def _make(human: Owner, worker: Owner) -> int:
     try:
         if os.read(ready, 1) != b".":
             raise Refusal("this kernel has no user namespaces, which idmapped mounts need", code=4)
-        for name, one, other in (("uid", human.uid, worker.uid), ("gid", human.gid, worker.gid)):
+        for name, lines in (("uid", users), ("gid", groups)):
             with open(f"/proc/{pid}/{name}_map", "w", encoding="ascii") as file:
-                file.write(id_map(one, other))
+                file.write(lines)
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(ready)

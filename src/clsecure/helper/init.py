@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from . import container
 from . import syscalls as sc
 from .attended import Attended
 from .broker import Broker
@@ -56,6 +57,9 @@ class Init:
             network = Network(self._box.request, self._box.host_net_namespace)
             builder.build(self._box.mounts, host, self._box.request.masks, files)
             _write_inside(programs)
+            if self._box.subordinate:
+                users, groups = self._box.subordinate
+                container.furnish(self._box.mounts, host.links, files, (users, groups))
             builder.finish()
         except Unsupported as error:
             send(self._channel, Failed(message=UNSUPPORTED, hint=str(error), code=4))

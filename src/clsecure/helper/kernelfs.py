@@ -35,6 +35,11 @@ def _sysfs(_: Mount) -> int:
     return sc.new_filesystem("sysfs", (), (), _READ_ONLY | sc.MOUNT_ATTR_NOEXEC)
 
 
+def _cgroup(_: Mount) -> int:
+    # Of the cgroup namespace of the box, which begins at the box itself.
+    return sc.new_filesystem("cgroup2", (), (), _READ_ONLY | sc.MOUNT_ATTR_NOEXEC)
+
+
 def _devices(_: Mount) -> int:
     return sc.new_filesystem(
         "tmpfs",
@@ -82,5 +87,6 @@ _FRESH: dict[str, Callable[[Mount], int]] = {
     "tmpfs": _tmpfs,
     "proc": _proc,
     "sysfs": _sysfs,
+    "cgroup": _cgroup,
     "devices": _devices,
 }

@@ -8,10 +8,10 @@ import os
 import resource
 import struct
 
-from . import engines
+from . import container, engines
 from . import syscalls as sc
 from .inside import gate
-from .layout import INSIDE, Mount, bindable, writable_places
+from .layout import INSIDE, Mount, writable_places
 from .lean import accept, signal, socket
 from .protocol import Exec, Open
 from .records import Record
@@ -32,6 +32,7 @@ class Box(Record):
     gid: int
     host_pid_namespace: str
     host_net_namespace: str
+    subordinate: tuple[container.Range, ...] = ()  # user ids, group ids: in container mode
 
 
 class Terminal:
@@ -63,13 +64,15 @@ class Launch:
         os.chmod(address, 0o666)  # noqa: S103 - the worker connects to it, and nobody else is here
         self._listener.listen(1)
         engine = box.request.engine if command.confined else "none"
-        document = _document(box, command, engine, address)
+        tty = self.terminal.path if self.terminal and engine == "podman" else ""
+        document = _document(box, command, engine, address, tty)
+        environment = _environment(box, engine)
         if engine != "none":
             self._write(document)
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                self._become(engine, standard, document)
+                self._become(engine, standard, document, environment)
             except OSError as error:
                 os.write(2, f"clsecure: the command cannot be started: {error}\n".encode())
             finally:
@@ -128,9 +131,18 @@ class Launch:
             marshal.dump(document, stream)
             os.fchown(file, self._box.uid, self._box.gid)
 
-    def _become(self, engine: str, standard: tuple[int, ...], document: dict[str, object]) -> None:
+    def _become(
+        self,
+        engine: str,
+        standard: tuple[int, ...],
+        document: dict[str, object],
+        environment: dict[str, str],
+    ) -> None:
         os.setsid()
-        if self.terminal:
+        if self.terminal and engine == "podman":  # whose gate opens it
+            null = os.open("/dev/null", os.O_RDWR)
+            standard = (null, null, null)
+        elif self.terminal:
             slave = os.open(self.terminal.path, os.O_RDWR)  # becomes the controlling terminal
             standard = (slave, slave, slave)
         for number, descriptor in enumerate([os.dup(one) for one in standard]):
@@ -147,9 +159,7 @@ class Launch:
         sc.new_session_keyring()
         box = self._box
         program = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", self._file)
-        start = engines.start(
-            engine, program, uid=box.uid, gid=box.gid, writable=bindable(box.mounts)
-        )
+        start = engines.start(engine, program, uid=box.uid, gid=box.gid, mounts=box.mounts)
         sc.set_seccomp(base_program())
         if not start.as_root:
             if engine == "none":
@@ -161,29 +171,32 @@ class Launch:
             # No new interpreter: 10 ms. Having changed its user id, this process cannot be traced
             # by the worker (prctl(2), PR_SET_DUMPABLE), and none of init's descriptors is left.
             os._exit(gate.serve(document))
-        os.execve(start.argv[0], list(start.argv), _environment(box))
+        os.execve(start.argv[0], list(start.argv), environment)
 
 
-def _environment(box: Box) -> dict[str, str]:
+def _environment(box: Box, engine: str) -> dict[str, str]:
     # For engine and gate alone: the command's own comes with the launch file.
+    if engine == "podman":
+        return container.prepare(box.uid, box.gid)
     return {"PATH": "/usr/bin:/bin", "HOME": box.request.home, "LC_ALL": "C"}
 
 
-def _document(box: Box, command: Exec, engine: str, address: str) -> dict[str, object]:
+def _document(box: Box, command: Exec, engine: str, address: str, tty: str) -> dict[str, object]:
     plan = {
         "uid": box.uid,
         "gid": box.gid,
-        "filters": 3 if engine == "firejail" else 2,
+        "filters": 3 if engine in ("firejail", "podman") else 2,
         "writable": writable_places(box.mounts),
         "own": ("/dev", *_ENGINE_OWN.get(box.request.engine, ())),
         "mounts": [
             {"at": mount.at, "type": _TYPES.get(mount.kind, "")}
             for mount in box.mounts
             if mount.kind in ("overlay", "clone", "home", "git", "objects", "exposed")
-            or mount.at in ("/", "/proc", "/tmp", "/run")
+            or mount.at in ("/", "/proc", "/tmp", *(() if engine == "podman" else ("/run",)))
         ],
         "host_pid_namespace": box.host_pid_namespace,
         "host_net_namespace": box.host_net_namespace,
+        "outer_user_namespace": os.readlink("/proc/self/ns/user") if engine == "podman" else "",
     }
     return {
         "plan": plan,
@@ -193,11 +206,12 @@ def _document(box: Box, command: Exec, engine: str, address: str) -> dict[str, o
         "environment": command.environment,
         "cwd": command.cwd,
         "terminal": command.rows > 0,
+        "tty": tty,
     }
 
 
 # Where an engine may leave writable mounts: its own scratch directories, on tmpfs of this box.
-_ENGINE_OWN = {"firejail": ("/run/firejail",)}
+_ENGINE_OWN = {"firejail": ("/run/firejail",), "podman": ("/proc", container.PLACE)}
 
 
 def _remove(path: str) -> None:

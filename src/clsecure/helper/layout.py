@@ -27,6 +27,15 @@ VARIABLE = (
 )
 INSIDE = "/run/clsecure"
 OBJECTS = f"{INSIDE}/objects"
+ROOTFS = "/run/rootfs"  # in container mode: what is the root directory in there
+# Of the host's /etc, directories that programs read and that say nothing of people or services.
+SETTINGS = (
+    "alternatives", "ca-certificates", "crypto-policies", "debconf.conf.d", "fonts",
+    "java-11-openjdk", "java-17-openjdk", "java-21-openjdk", "ld.so.conf.d", "locale",
+    "nodejs", "perl", "pki",
+    "profile.d", "python3", "python3.11", "python3.12", "python3.13", "skel", "ssl", "terminfo",
+    "vim", "zsh",
+)  # fmt: skip
 # Neither a project nor anything exposed may lie over these.
 _RESERVED = (
     *SYSTEM,
@@ -59,6 +68,7 @@ class Host(Record):
 
     directories: tuple[str, ...]
     links: tuple[str, ...]  # "bin=usr/bin"
+    settings: tuple[str, ...] = ()  # those of SETTINGS that are directories here
 
 
 def look_at_host() -> Host:
@@ -70,7 +80,8 @@ def look_at_host() -> Host:
         elif os.path.isdir(f"/{name}"):
             directories.append(name)
     directories += [name for name in VARIABLE if os.path.isdir(f"/{name}")]
-    return Host(directories=tuple(directories), links=tuple(links))
+    settings = [f"etc/{name}" for name in SETTINGS if os.path.isdir(f"/etc/{name}")]
+    return Host(directories=tuple(directories), links=tuple(links), settings=tuple(settings))
 
 
 def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[Mount, ...]:
@@ -103,8 +114,23 @@ def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[M
         ),
     ]
     files = [Mount(kind="file", at=path) for path in FILES]
+    if request.engine == "podman":
+        own += _rootfs(host)
     deep = sorted([*own, *exposed], key=lambda mount: mount.at.count("/"))
     return (Mount(kind="root", at="/"), *system, *deep, *project, *files)
+
+
+def _rootfs(host: Host) -> list[Mount]:
+    # Files of root's must be of root in the container: an id of their own, by an idmapped mount.
+    shown = [name for name in host.directories if name != "etc"]
+    return [
+        Mount(kind="cgroup", at="/sys/fs/cgroup"),
+        Mount(kind="tmpfs", at=ROOTFS, options="mode=0755,size=16m"),
+        *(
+            Mount(kind="rootfs", at=f"{ROOTFS}/{name}", source=f"/{name}")
+            for name in (*shown, *host.settings)
+        ),
+    ]
 
 
 def check_places(request: Open) -> None:

@@ -32,9 +32,18 @@ class Builder:
     """Makes the box's file system inside a mount namespace of its own."""
 
     def __init__(
-        self, *, human: Owner, worker: Owner, userns: int, state: str, set_uid: bool
+        self,
+        *,
+        human: Owner,
+        worker: Owner,
+        userns: int,
+        state: str,
+        set_uid: bool,
+        contained: int | None = None,
     ) -> None:
+        """Note who is who; `contained` is the user namespace that makes files a container's."""
         self._human, self._worker, self._userns, self._state = human, worker, userns, state
+        self._contained = contained
         self._set_uid = set_uid
         self._masks: tuple[str, ...] = ()
         self._files: dict[str, bytes] = {}
@@ -116,6 +125,8 @@ class Builder:
     def _tree(self, mount: Mount) -> int:
         if mount.kind == "system":
             return self._system(mount)
+        if mount.kind == "rootfs":
+            return self._rootfs(mount)
         if mount.kind in _OWN:
             tree = sc.clone_tree(self._layer(_OWN[mount.kind]))
             sc.set_mount(tree, set_=_QUIET)
@@ -140,6 +151,22 @@ class Builder:
             attributes |= sc.MOUNT_ATTR_NOSUID
         sc.set_mount(tree, set_=attributes, recursive=True)
         return self._with_own_files(tree) if mount.at == "/etc" else tree
+
+    def _rootfs(self, mount: Mount) -> int:
+        source = _open(mount.source, os.O_PATH | os.O_DIRECTORY)
+        quiet = _READ_ONLY | (sc.MOUNT_ATTR_IDMAP if self._contained is not None else 0)
+        tree = sc.clone_tree(source, recursive=True)
+        try:
+            sc.set_mount(tree, set_=quiet, recursive=True, userns=self._contained or 0)
+        except OSError as error:
+            if error.errno not in _NO_IDMAP:
+                raise
+            # Its files are nobody's in the container, then; programs run all the same.
+            tree = sc.clone_tree(source, recursive=True)
+            sc.set_mount(tree, set_=_READ_ONLY, recursive=True)
+        if mount.source not in WITH_SERVICES:
+            return tree
+        return overlay((tree, self._layer("empty")), None, None, (), _READ_ONLY)
 
     def _with_own_files(self, etc: int) -> int:
         layer = etc_layer(self._files)

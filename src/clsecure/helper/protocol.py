@@ -53,8 +53,8 @@ class Open(Record):
     session: str
     action: str  # create | resume
     workers: tuple[str, ...]  # names for a fresh session's worker: the first that is free is taken
-    mode: str  # user | namespace
-    engine: str  # none | firejail | bubblewrap
+    mode: str  # user | namespace | container
+    engine: str  # none | firejail | bubblewrap | podman
     network: str  # none | filtered | open
     workspace: str  # overlay | clone
     home: str

@@ -21,6 +21,8 @@ def engine_for(mode: Mode, wanted: Engine, facts: Facts) -> str:
     """Return the engine's name for helper and start line; raises UserError (MISSING)."""
     if mode is Mode.USER:
         return "none"
+    if mode is Mode.CONTAINER:
+        return _podman()
     if wanted is not Engine.AUTO:
         if wanted.value in facts.engines:
             return wanted.value
@@ -34,6 +36,21 @@ def engine_for(mode: Mode, wanted: Engine, facts: Facts) -> str:
     raise UserError(
         "namespace mode needs firejail or bubblewrap, and neither is installed",
         hint=f"{install_hint('firejail')}, or use --mode user",
+        code=ExitCode.MISSING,
+    )
+
+
+def _podman() -> str:
+    from clsecure.facts import missing_for_containers
+
+    missing = missing_for_containers()
+    if not missing:
+        return "podman"
+    raise UserError(
+        f"container mode needs podman, and its {missing[0]} is not installed"
+        if missing[0] != "podman"
+        else "container mode needs podman, which is not installed",
+        hint=install_hint(" ".join(missing)),
         code=ExitCode.MISSING,
     )
 

@@ -53,6 +53,10 @@ def main() -> int:
 def serve(launch: dict[str, Any]) -> int:
     """Check, report, run, report; returns an exit code of its own."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python would show a traceback
+    if os.getpid() == 1:
+        _reap_for_a_child()
+    if launch["tty"]:
+        _take_terminal(launch["tty"])
     plan = launch["plan"]
     _lock_down(launch["filter"])
     faults = [
@@ -72,6 +76,25 @@ def serve(launch: dict[str, Any]) -> int:
     report.send(str(code).encode())
     report.recv(1)  # init ends every process from here
     return 0
+
+
+def _reap_for_a_child() -> None:
+    # The first process of a pid namespace inherits what others leave behind.
+    child = os.fork()
+    if child == 0:
+        return
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == child:
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def _take_terminal(path: str) -> None:
+    os.setsid()
+    terminal = os.open(path, os.O_RDWR)  # becomes the controlling terminal
+    for number in range(3):
+        os.dup2(terminal, number)
+    os.close(terminal)
 
 
 def _run(launch: dict[str, Any], report: socket.socket) -> int:
@@ -238,6 +261,8 @@ def _processes(plan: dict[str, Any]) -> list[str]:
     # Inside, nothing is older than init and engine: a host's process would have another namespace.
     if os.readlink("/proc/self/ns/pid") == plan["host_pid_namespace"]:
         return ["the host's processes are in sight"]
+    if os.readlink("/proc/self/ns/user") == plan["outer_user_namespace"]:
+        return ["this is no container: it has the user namespace of the box"]
     return []
 
 
