@@ -30,6 +30,7 @@ MODES = {  # in the human's configuration, so that the command is just `clsecure
     "user": "mode = user\n",
     "firejail": "engine = firejail\n",
     "bubblewrap": "engine = bubblewrap\n",
+    "container": "mode = container\n",
 }
 PLAIN = {
     "user": (),

@@ -17,7 +17,7 @@ from clsecure.plan import Plan
 from clsecure.session import OpenSession, open_request
 from clsecure.workspace import gitseed, masks
 
-_NAMESPACES = ("mount", "pid", "ipc", "uts", "net")
+_NAMESPACES = ("mount", "pid", "ipc", "uts", "net", "cgroup")
 _UID = "UID"  # handed out when the worker is made
 _SHOWN = 6
 

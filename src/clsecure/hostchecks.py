@@ -11,10 +11,11 @@ from pathlib import Path
 
 from clsecure import agent, ahead, facts, modes, paths, privileged, process
 from clsecure.errors import UserError
-from clsecure.helper import engines, trust
+from clsecure.helper import container, engines, trust
 from clsecure.helper.protocol import List, Listed
 
 _OLDEST_PYTHON = (3, 10)  # of the helper
+_OLDEST_PODMAN = (4, 0)  # --passwd, --log-driver=passthrough
 _OLDEST_GIT = (2, 31)  # git rev-parse --path-format
 _OLDEST_KERNEL = (5, 12)  # mount_setattr(2)
 _IDMAPPED_OVERLAY, _LAYERS_BY_DESCRIPTOR = (5, 19), (6, 13)
@@ -59,6 +60,7 @@ def look(environ: Mapping[str, str]) -> tuple[Check, ...]:
         _seccomp,
         _cgroup,
         _engine,
+        _containers,
         _accounts,
         _room,
         _tools,
@@ -177,6 +179,24 @@ def _engine() -> Check:
         return Check(name, Status.OK, purpose, ", ".join(usable))
     found = "neither firejail (set-uid root) nor bubblewrap (with setpriv)"
     return Check(name, Status.MISSING, purpose, found, _install("firejail"))
+
+
+def _containers() -> Check:
+    name, purpose = "containers", "container mode, where it is asked for"
+    missing = facts.missing_for_containers()
+    if missing:
+        found = f"no {', '.join(missing)}"
+        mend = _as_root(modes.install_hint(" ".join(missing)))
+        return Check(name, Status.WEAK, purpose, found, mend)
+    version, runtime = _version(container.PODMAN), container.runtime()
+    name_of_runtime = os.path.basename(runtime)
+    found = f"podman {_dotted(version)}, {name_of_runtime} {_dotted(_version(runtime))}"
+    if version < _OLDEST_PODMAN:
+        return Check(name, Status.WEAK, purpose, f"{found}; 4.0 is needed", _install("podman"))
+    if not os.path.exists("/etc/subuid"):
+        mend = _as_root("touch /etc/subuid /etc/subgid")
+        return Check(name, Status.WEAK, purpose, f"{found}, but no /etc/subuid", mend)
+    return Check(name, Status.OK, purpose, found)
 
 
 def _accounts() -> Check:

@@ -26,7 +26,12 @@ class Kind:
 BOXES = tuple(
     Kind(mode, engine, workspace)
     for workspace in ("overlay", "clone")
-    for mode, engine in (("user", "none"), ("namespace", "firejail"), ("namespace", "bubblewrap"))
+    for mode, engine in (
+        ("user", "none"),
+        ("namespace", "firejail"),
+        ("namespace", "bubblewrap"),
+        ("container", "podman"),
+    )
 )
 OVERLAY, CLONE = Kind("namespace", "firejail", "overlay"), Kind("namespace", "firejail", "clone")
 BOTH_WORKSPACES = (OVERLAY, CLONE)

@@ -111,16 +111,9 @@ def test_settings(human, top, text, expected):
         human.run("rm", file)
 
 
-_UNBUILT = {
-    "container": ("--mode", "container"),
-    "docker": ("--allow-docker",),
-}
-
-
-@pytest.mark.parametrize("what", _UNBUILT)
-def test_what_is_not_built_says_so_and_changes_nothing(human, top, what):
+def test_what_is_not_built_says_so_and_changes_nothing(human, top):
     before = human.workers()
-    said = complaint(human.clsecure(*_UNBUILT[what], cwd=top, code=4))
+    said = complaint(human.clsecure("--allow-docker", cwd=top, code=4))
     assert "is not built yet; nothing was changed" in said
     assert human.workers() == before
 
@@ -129,6 +122,21 @@ _MISSING = {
     "both engines": (without(_FIREJAIL, _BUBBLEWRAP), (), "namespace mode needs firejail or"),
     "firejail": (without(_FIREJAIL), ("--engine", "firejail"), "firejail is not installed"),
     "bubblewrap": (without(_BUBBLEWRAP), ("--engine", "bubblewrap"), "bubblewrap is not installed"),
+    "podman": (
+        without("/usr/bin/podman"),
+        ("--mode", "container"),
+        "container mode needs podman, which",
+    ),
+    "newuidmap": (
+        without("/usr/bin/newuidmap"),
+        ("--mode", "container"),
+        "container mode needs podman, and its uidmap is",
+    ),
+    "crun": (
+        without("/usr/bin/crun", "/usr/sbin/runc"),
+        ("--mode", "container"),
+        "container mode needs podman, and its crun is not installed",
+    ),
     "sudo": (without(_SUDO), (), "sudo is not installed"),
     "git": (without("/usr/bin/git"), (), "git "),
 }

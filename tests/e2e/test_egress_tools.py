@@ -15,7 +15,11 @@ from testkit import Running
 from world.internet import API
 from world.packages import WORD
 
-KINDS = [Kind("user", "none", "overlay"), Kind("namespace", "firejail", "overlay")]
+KINDS = [
+    Kind("user", "none", "overlay"),
+    Kind("namespace", "firejail", "overlay"),
+    Kind("container", "podman", "overlay"),
+]
 SECONDS = 200
 # What a stopped tool shows: by the proxy the status of an answer of HTTP, without one TLS's alert
 # 49, which RFC 8446 (6.2) calls access_denied, or for plain HTTP the whole answer.

@@ -79,11 +79,12 @@ def test_a_whole_day(human, kind, play):
     assert f"~/{top.name}" not in human.clsecure("list").stdout
 
 
-def test_suspend_and_go_on(human, play):
-    top = human.repository("suspend")
+@pytest.mark.parametrize("mode", ["namespace", "container"])
+def test_suspend_and_go_on(human, play, mode):
+    top = human.repository(f"suspend-{mode}")
     _, variables = play(_TALK)
     screen = open_terminal(human, "bash", "--norc", cwd=top, env=variables)
-    screen.enter(" ".join(program()))
+    screen.enter(" ".join([*program(), "--mode", mode]))
     prompt(screen)
     screen.type(CTRL_Z)
     screen.wait("Stopped")

@@ -67,7 +67,7 @@ def test_the_readmes_table_names_what_is_tried():
     assert list(readme_table()) == list(ATTEMPTS)
 
 
-@pytest.mark.parametrize("mode", ["user", "namespace"])
+@pytest.mark.parametrize("mode", ["user", "namespace", "container"])
 @pytest.mark.parametrize("level", ["none", "filtered", "open"])
 def test_what_each_level_lets_through(human, internet, mode, level):
     project = human.repository(f"src/levels-{mode}-{level}")

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from world import Human
 
 PACKAGE = Path(clsecure.helper.__file__).parent
-ENGINES = ("none", "firejail", "bubblewrap")
+ENGINES = ("none", "firejail", "bubblewrap", "podman")
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -162,7 +162,7 @@ def open_request(human: Human, project: Path, **fields: Any) -> Open:
         "session": "",
         "action": "create",
         "workers": worker_names(str(project), str(fields.get("session", "")), human.account.pw_uid),
-        "mode": "user" if engine == "none" else "namespace",
+        "mode": {"none": "user", "podman": "container"}.get(engine, "namespace"),
         "engine": engine,
         "network": "filtered",
         "workspace": "overlay",

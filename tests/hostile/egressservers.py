@@ -18,9 +18,10 @@ from pathlib import Path
 RESOLVER, SINK_PORT, TLS_PORT = "127.0.0.53", 8000, 9444
 ADDRESSES = ("11.0.0.1", "11.0.0.2", "10.9.9.9", "127.0.0.1")
 # What a name's first, second... query for an address is answered with; the last one stays.
+BOXES = ("user", "firejail", "podman")
 ANSWERS = {
-    **{f"turning-{box}.test": ["11.0.0.1", "127.0.0.1"] for box in ("user", "firejail", "none")},
-    **{f"turning-back-{box}.test": ["127.0.0.1", "11.0.0.1"] for box in ("user", "firejail")},
+    **{f"turning-{box}.test": ["11.0.0.1", "127.0.0.1"] for box in (*BOXES, "none")},
+    **{f"turning-back-{box}.test": ["127.0.0.1", "11.0.0.1"] for box in BOXES},
     "both.test": ["11.0.0.1 10.9.9.9"],
     "synthetic.test": ["198.18.0.1"],
 }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from world import Human
 
-BOXES = ("user", "firejail")
+BOXES = ("user", "firejail", "podman")
 RESOLVER = "127.0.0.53"
 # IPv6 addresses that mean an IPv4 one to a translator or tunnel, and some that are a network's own;
 # a host with that translator would be led there, as the tests' internet is.

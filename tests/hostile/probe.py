@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from world import Human
 
-BOXES = ("user", "firejail", "bubblewrap")
+BOXES = ("user", "firejail", "bubblewrap", "podman")
+_MODES = {"user": "user", "podman": "container"}
 _MARK = "=== got "
 _HEAD = """
 import array, ctypes, errno, fcntl, glob, json, os, signal, socket, stat, struct, subprocess
@@ -46,7 +47,9 @@ def script(source: str, given: Mapping[str, Any]) -> str:
 
 def mode_options(box: str) -> tuple[str, ...]:
     """The options that ask for that box."""
-    return ("--mode", "user") if box == "user" else ("--mode", "namespace", "--engine", box)
+    if box in _MODES:
+        return ("--mode", _MODES[box])
+    return ("--mode", "namespace", "--engine", box)
 
 
 def inside(

@@ -143,12 +143,15 @@ def logs(): return listing("/var/log")
 def spool(): return listing("/var/spool")
 @attempt
 def boot(): return listing("/boot")
+def of_root(read, path):
+    "A container's first process is the worker's own."
+    return None if os.stat("/proc/1").st_uid == os.getuid() else read(path)
 @attempt
-def init_root(): return listing("/proc/1/root/")
+def init_root(): return of_root(listing, "/proc/1/root/")
 @attempt
-def init_files(): return listing("/proc/1/fd")
+def init_files(): return of_root(listing, "/proc/1/fd")
 @attempt
-def init_memory(): return reading("/proc/1/environ")
+def init_memory(): return of_root(reading, "/proc/1/environ")
 @attempt
 def devices():
     known = "null zero full random urandom tty pts shm mqueue fd ptmx core".split()

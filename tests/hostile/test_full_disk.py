@@ -72,7 +72,7 @@ def test_control_with_room_it_is_made(human, project):
     assert "made" in ran.stdout, ran
 
 
-@pytest.mark.parametrize("mode", ["user", "namespace"])
+@pytest.mark.parametrize("mode", ["user", "namespace", "container"])
 def test_a_disk_full_of_work_keeps_the_work(human, mode):
     project = human.repository(f"src/full-{mode}")
     human.agent(

@@ -37,6 +37,7 @@ _LATER = ("exporting", "receiving", "asked")  # the work is complete
 _OFFSETS = (0, 30, 60, 90, 120, 160)  # milliseconds
 _USER = ("--mode", "user")
 _FIREJAIL = ("--mode", "namespace", "--engine", "firejail")
+_CONTAINER = ("--mode", "container")
 
 
 class Trial(NamedTuple):
@@ -59,7 +60,8 @@ class Trial(NamedTuple):
 _POINTS = (*map(str, _OFFSETS), *_WORK, *_LATER)
 _VICTIMS = ("cli", "helper", "both", "terminal")
 _TRIALS = [Trial(victim, point) for victim in _VICTIMS for point in _POINTS] + [
-    Trial(victim, point, _FIREJAIL)
+    Trial(victim, point, flags)
+    for flags in (_FIREJAIL, _CONTAINER)
     for victim in _VICTIMS
     for point in ("90", "160", "daemon", "exporting")
 ]

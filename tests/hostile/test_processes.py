@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from caller import Caller, open_request, patched
+from caller import ENGINES, Caller, open_request, patched
 from probe import BOXES, got, inside, mode_options, outside, script
 
 from world.human import PROGRAM
@@ -286,7 +286,7 @@ def test_no_daemon_survives_its_command(human, project, box):
     assert alive(seconds) == []
 
 
-@pytest.mark.parametrize("engine", ["none", "firejail", "bubblewrap"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_the_next_command_of_a_box_finds_none_of_the_last(human, project, engine):
     seconds = str(secrets.randbelow(10**6) + 10**6)
     with Caller(human.account.pw_uid) as caller:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.root
 
 NAMES = (
     "python", "root", "git", "kernel", "user namespaces", "seccomp", "cgroup v2",
-    "engine", "users", "room", "tools", "agent", "terminal",
+    "engine", "containers", "users", "room", "tools", "agent", "terminal",
 )  # fmt: skip
 
 
@@ -98,6 +98,21 @@ def test_one_engine_is_enough(view):
     row = look(view, code=0)["engine"]
     assert row["status"] == "ok"
     assert row["found"].startswith("bubblewrap ")
+
+
+@pytest.mark.parametrize(
+    ("programs", "part"),
+    [
+        ("/usr/bin/podman", "podman"),
+        ("/usr/bin/crun /usr/sbin/runc", "crun"),
+        ("/usr/bin/newuidmap", "uidmap"),
+    ],
+)
+def test_container_mode_is_wanted_by_some(view, programs, part):
+    view.root("sh", "-ec", f"for each in {programs}; do mount --bind /dev/null $each; done")
+    row = look(view, code=0)["containers"]
+    assert (row["status"], row["found"]) == ("weak", f"no {part}")
+    assert f"install {part}" in row["mend"]
 
 
 def test_a_terminal_is_seen(human):

@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.root
 
 
-@pytest.mark.parametrize("mode", ["user", "namespace"])
+@pytest.mark.parametrize("mode", ["user", "namespace", "container"])
 def test_work_comes_home_as_a_branch(human, mode):
     project = human.repository(f"src/first-{mode}")
     human.agent(

@@ -20,6 +20,8 @@ PREFIX = "claude-worker-"
 # (100000); see systemd's doc/UIDS-GIDS. Handed out upwards, so that an id comes back only after
 # all.
 FIRST_ID, LAST_ID = 66000, 99999
+SUBORDINATE = 65536  # ids of a container's own: every one that an image may use
+_FIRST_SUBORDINATE = 100000  # SUB_UID_MIN of login.defs(5)
 _MARK = "/var/lib/clsecure/last-uid"
 _LOCK = 3  # descriptor
 _LOCKED = "try again later"  # useradd(8) and userdel(8) say so of each of their files
@@ -40,8 +42,9 @@ class Accounts:
     def __exit__(self, *_: object) -> None:
         os.close(self._lock)
 
-    def create(self, name: str, *, subordinate: int) -> pwd.struct_passwd:
-        """Make the worker of that name, with so many subordinate ids; raises Refusal."""
+    def create(self, name: str, *, is_contained: bool) -> pwd.struct_passwd:
+        """Make the worker of that name, for containers with subordinate ids; raises Refusal."""
+        subordinate = SUBORDINATE if is_contained else 0
         uid = _next_id()
         _remember(uid)
         self._run(
@@ -53,6 +56,14 @@ class Accounts:
             *("--no-log-init", "--comment", "clsecure worker", name),
         )
         return pwd.getpwnam(name)
+
+    def grant(self, name: str) -> None:
+        """Give a worker subordinate ids, above all that anybody has; raises Refusal."""
+        lines = [*_lines("/etc/subuid"), *_lines("/etc/subgid")]
+        taken = [line.split(":") for line in lines if line.count(":") == 2]  # noqa: PLR2004 - subuid(5)
+        first = max([_FIRST_SUBORDINATE, *(int(start) + int(count) for _, start, count in taken)])
+        given = f"{first}-{first + SUBORDINATE - 1}"
+        self._run("usermod", "--add-subuids", given, "--add-subgids", given, name)
 
     def remove(self, name: str, uid: int) -> None:
         """Remove the worker and what it left in shared places; raises Refusal if anything stays."""

@@ -12,7 +12,6 @@ import time
 
 from . import syscalls as sc
 from .layout import INSIDE, ROOTFS, Mount, outermost, within
-from .protocol import Refusal
 from .records import Record
 
 PLACE = "/run/podman"  # of root's: podman's settings, and a fresh directory of state for a command
@@ -44,20 +43,16 @@ def runtime() -> str:
     return next((path for path in RUNTIMES if os.access(path, os.X_OK)), "")
 
 
-def subordinate(worker: str) -> tuple[Range, Range]:
-    """Return the worker's subordinate user and group ids (subuid(5), subgid(5)); raises Refusal."""
+def subordinate(worker: str) -> tuple[Range, ...]:
+    """Return the worker's subordinate user and group ids (subuid(5), subgid(5)); empty: none."""
     found = []
     for path in ("/etc/subuid", "/etc/subgid"):
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             fields = [line.strip().split(":") for line in file if line.startswith(f"{worker}:")]
         if not fields:
-            raise Refusal(
-                "this session was not made for container mode: its worker has no subordinate ids",
-                hint="start another one: --session NAME",
-                code=4,
-            )
+            return ()
         found.append(Range(first=int(fields[0][1]), count=int(fields[0][2])))
-    return found[0], found[1]
+    return tuple(found)
 
 
 def furnish(

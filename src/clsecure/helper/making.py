@@ -13,7 +13,6 @@ from .seeds import Planting
 from .state import State, is_free, unfinished
 
 _ROOT = Owner(0, 0, ())
-_SUBORDINATE = 65536  # ids that a container has of its own: with them comes every id of an image
 
 
 def free_name(root: int, names: tuple[str, ...], human: int) -> str:
@@ -28,8 +27,7 @@ def make(root: int, request: Open, state: State, human: Owner, planting: Plantin
     """Make the worker, its directories and its first files; raises Refusal and OSError."""
     erase(root, state)  # what a making that was cut short has left
     with accounts.Accounts(root) as users:
-        subordinate = _SUBORDINATE if request.engine == "podman" else 0
-        account = users.create(state.worker, subordinate=subordinate)
+        account = users.create(state.worker, is_contained=request.engine == "podman")
     worker = Owner(account.pw_uid, account.pw_gid, ())
     directory = open_project(request.project, human)
     mode = os.fstat(directory).st_mode & 0o777

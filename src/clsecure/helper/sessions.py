@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import accounts, check, layout, making
+from . import accounts, check, container, layout, making
 from . import syscalls as sc
 from .box import Box
 from .idmap import Swap
@@ -203,6 +203,9 @@ class Sessions:
             self._swap.close()
             self._swap = None
         self._swap = self._swap or Swap(self._human, worker)
+        if request.engine == "podman" and not container.subordinate(session.worker):
+            with accounts.Accounts(self._root) as users:  # made for another mode
+                users.grant(session.worker)
         self.box = Box(
             request,
             session,
