@@ -313,3 +313,28 @@ def test_control_a_server_heeds_the_name_it_is_given(world):
     reached = {name for name, answers in tried.got.items() if answers[0].startswith("\x16\x03")}
     assert reached >= {"other_name", "single_bytes", "in_small_records", "ech_inside_another"}
     assert named.count("evil.test") >= 4
+
+
+FRONT = r"""
+@attempt
+def fronted():
+    context = ssl.create_default_context(cafile="ca.pem.txt")
+    with dial(*PROXY) as asking:
+        asking.sendall(b"CONNECT allowed.test:443 HTTP/1.1\r\nHost: allowed.test:443\r\n\r\n")
+        until_end(asking, enough=b"\r\n\r\n")
+        with context.wrap_socket(asking, server_hostname="allowed.test") as tls:
+            answers = []
+            for host in (b"evil.test", b"inner.test"):  # one connection for several names: coalescing
+                tls.sendall(b"GET /fronted HTTP/1.1\r\nHost: %s\r\n\r\n" % host)
+                answers.append(tls.recv(1000)[:12].decode())
+            return answers
+"""
+
+
+@in_boxes
+def test_what_is_asked_inside_tls_ends_at_the_host_that_was_allowed(world, box):
+    tried = world.inside(box, FRONT, *ALLOWED)
+    places = [(each["at"], each["host"]) for each in tried.asked]
+    assert places == [(f"{UPSTREAM}:443", "evil.test"), (f"{UPSTREAM}:443", "inner.test")]
+    opened = [each["host"] for each in tried.records if each["event"] == "open"]
+    assert opened == ["allowed.test"]
