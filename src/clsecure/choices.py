@@ -42,6 +42,14 @@ class Network(StrEnum):
     OPEN = "open"
 
 
+class Docker(StrEnum):
+    """Which containers the agent may start."""
+
+    NONE = "none"
+    PODMAN = "podman"  # of its own, in the box
+    HOST = "host"  # the host's, by its socket
+
+
 class Provider(StrEnum):
     """Whose API the agent talks to."""
 

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from clsecure.choices import (
+    Docker,
     Engine,
     Mode,
     Network,
@@ -41,7 +42,7 @@ class Config(NamedTuple):
     network: Network
     allow: tuple[str, ...]
     publish: tuple[str, ...]
-    docker: bool
+    docker: Docker
     skip_docker_autodetect: bool
     hide: tuple[str, ...]
     show: tuple[str, ...]

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clsecure import agent, endpoint
-from clsecure.choices import Need, Network, WorkspaceKind
+from clsecure.choices import Docker, Need, Network, WorkspaceKind
 from clsecure.config import Config
 from clsecure.errors import ExitCode, UserError
 from clsecure.facts import Facts
-from clsecure.modes import engine_for
+from clsecure.helper.layout import INSIDE
+from clsecure.modes import engine_for, require_podman
 
 # Overlays on idmapped layers; fs/overlayfs/super.c, ovl_get_layers().
 _OVERLAY_SINCE = (5, 19)
@@ -38,6 +39,7 @@ _PROXY_VARIABLES = {
     **dict.fromkeys(("npm_config_proxy", "npm_config_https_proxy"), _PROXY),
     "NODE_USE_ENV_PROXY": "1",
 }
+_BIN, _DOCKER = f"{INSIDE}/bin", f"unix://{INSIDE}/docker.sock"
 _FROM_HUMAN = ("TERM", "COLORTERM", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ", "NO_COLOR")
 
 
@@ -81,6 +83,8 @@ class Plan(NamedTuple):
 def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Need) -> Plan:
     """Make the plan; raises UserError when it cannot be carried out on this host."""
     engine = engine_for(config.mode, config.engine, facts)
+    if config.docker is Docker.PODMAN:
+        require_podman("docker = podman")
     workspace, reason = _workspace(config, facts)
     found = _agent(facts, environ, need)
     api = None if config.network is Network.NONE else endpoint.find(environ, config.provider)
@@ -108,7 +112,8 @@ def environment(plan: Plan, environ: Mapping[str, str], worker: str, uid: int) -
     """Return the variables of every command in the box."""
     from_human = {name: environ[name] for name in _FROM_HUMAN if environ.get(name)}
     found = plan.agent.path if plan.agent else ()
-    path = dict.fromkeys(str(each) for each in (*found, *agent.system_path()))
+    own = (_BIN,) if plan.config.docker is Docker.PODMAN else ()
+    path = dict.fromkeys(str(each) for each in (*own, *found, *agent.system_path()))
     return {
         "LANG": "C.UTF-8",
         "TERM": "dumb",
@@ -121,6 +126,7 @@ def environment(plan: Plan, environ: Mapping[str, str], worker: str, uid: int) -
         "XDG_RUNTIME_DIR": f"/run/user/{uid}",
         "CLSECURE_SESSION": plan.session or "default",
         **(_PROXY_VARIABLES if plan.endpoint else {}),
+        **(dict.fromkeys(("DOCKER_HOST", "CONTAINER_HOST"), _DOCKER) if own else {}),
         # The copied index lists inodes and change times of the human's tree: not to be compared.
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "core.checkStat",
@@ -185,9 +191,9 @@ def _asked_for(config: Config) -> tuple[Path, ...]:
 
 def refuse_unbuilt(config: Config) -> None:
     """Refuse what this version does not have, before anything is changed."""
-    if config.docker:
+    if config.docker is Docker.HOST:
         raise UserError(
-            "docker in a session is not built yet; nothing was changed",
-            hint="leave out --allow-docker, or remove `docker` from your configuration",
+            "the host's docker in a session is not built yet; nothing was changed",
+            hint="--docker podman gives the agent containers of its own",
             code=ExitCode.MISSING,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clsecure.choices import Network, Provider
+from clsecure.choices import Docker, Network, Provider
 from clsecure.declaration import BUILDING, SETTINGS, Flag, Group, Kind, Option
 
 # Untracked files with these names are not shown to the agent; `SHOWN` are the harmless ones among
@@ -74,17 +74,23 @@ REACH: tuple[Option, ...] = (
     ),
     Option(
         name="docker",
-        kind=Kind.BOOLEAN,
+        kind=Kind.CHOICE,
         group=Group.REACH,
         flags=(
-            Flag(("--allow-docker",), "containers for the agent; not built yet", constant=True),
-            Flag(("--no-docker",), "no containers for the agent (default)", constant=False),
+            Flag(("--docker",), "which containers the agent may start", metavar="KIND"),
+            Flag(("--allow-docker",), "those of the host; not built yet", constant=Docker.HOST),
+            Flag(("--no-docker",), "none (default)", constant=Docker.NONE),
         ),
         commands=SETTINGS,
-        default=False,
+        default=Docker.NONE,
         key="docker",
         aliases=("allow_docker",),
-        meaning="Containers for the agent inside its box. Accepted, but not built yet.",
+        choices=Docker,
+        booleans=(Docker.HOST, Docker.NONE),
+        meaning="`podman`: a podman of the agent's own, in the box, which answers to `docker` and "
+        "`docker compose`; its containers have the session's network and limits, and end with it. "
+        "`host` (also `true`): the host's docker by its socket, which is as good as root; not "
+        "built yet. `none` (also `false`): no containers.",
     ),
     Option(
         name="skip_docker_autodetect",

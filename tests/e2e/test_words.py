@@ -102,7 +102,7 @@ def test_the_networks_words_are_true(human, flag):
     told = human.clsecure(flag, "--dry-run", cwd=top).stdout
     assert f"network: {words}" in told
     assert json.loads(human.clsecure("info", flag, "--json", cwd=top).stdout)["network"] == words
-    assert "namespaces: mount pid ipc uts net" in told.splitlines()
+    assert "namespaces: mount pid ipc uts net cgroup" in told.splitlines()
 
 
 def test_info_names_the_worker_there_is(human):

@@ -199,7 +199,7 @@ def test_an_init_that_is_not_the_first_process_kills_nothing(human, project, tmp
     # Were it to go on, "every other process" would be the host's: so it is disarmed here too.
     package = patched(
         tmp_path,
-        ("box.py", "sc.CLONE_NEWNS | sc.CLONE_NEWPID |", "sc.CLONE_NEWNS |"),
+        ("box.py", "    | sc.CLONE_NEWPID\n", ""),
         ("attended.py", "            os.kill(-1, _KILL)\n", "            return\n"),
         ("attended.py", "    _signal(-1, number)\n", "    return\n"),
     )

@@ -7,6 +7,7 @@ import select
 import time
 
 from .broker import Broker
+from .docker import Docker
 from .launch import Box, Launch
 from .lean import socket
 from .protocol import REQUESTS, Checked, Exec, Exited, Failed, Signal, Started, receive, send
@@ -17,14 +18,19 @@ _UNREADABLE = 255
 _GRACE = 2.0  # seconds from asking a command which is over its time to end, to ending it
 
 
+class Aides:
+    """What works for the box while a command runs, where it is there."""
+
+    def __init__(self, broker: Broker | None, docker: Docker | None) -> None:
+        self.broker, self.docker = broker, docker
+
+
 class Attended:
-    """Starts one command for init, listens to its gate, passes signals, keeps its time.
+    """Starts one command for init, listens to its gate, passes signals, keeps its time."""
 
-    The broker, where there is one, works while a command runs.
-    """
-
-    def __init__(self, box: Box, channel: socket.socket, alarm: int, broker: Broker | None) -> None:
-        self._box, self._channel, self._alarm, self._broker = box, channel, alarm, broker
+    def __init__(self, box: Box, channel: socket.socket, alarm: int, aides: Aides) -> None:
+        self._box, self._channel, self._alarm = box, channel, alarm
+        self._broker, self._docker = aides.broker, aides.docker
         self._checked = self._timed_out = False
         self._faults: list[str] = []
         self._deadline = 0.0
@@ -48,6 +54,8 @@ class Attended:
         code = self._attend(launch)
         launch.close()
         _end_all()
+        if self._docker:
+            self._docker.pid = 0
         self._answer(code)
 
     def _attend(self, launch: Launch) -> int:
@@ -62,14 +70,19 @@ class Attended:
                 self._take_signal(launch)
             _drain(self._alarm)
             self._watch_time()
+            if self._docker and self._docker.waiting in ready:
+                self._docker.start()
             for pid, status in _reap():
+                if self._docker:
+                    self._docker.has_ended(pid)
                 if pid == launch.pid:
                     return os.waitstatus_to_exitcode(status)
 
     def _poll(self, launch: Launch) -> list[int]:
         """Wait for something to happen, of which the broker sees to its own part."""
         poll = select.poll()
-        for source in (self._alarm, self._channel.fileno(), launch.waiting):
+        docker = self._docker.waiting if self._docker and self._checked else -1
+        for source in (self._alarm, self._channel.fileno(), launch.waiting, docker):
             if source >= 0:
                 poll.register(source, select.POLLIN)
         asked, wanted = self._broker.waits_for() if self._broker else (-1, 0)

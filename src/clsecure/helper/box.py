@@ -61,7 +61,8 @@ class Box:
             worker=worker,
             userns=swap.userns,
             state=f"{ROOT}/{session.worker}",
-            set_uid=request.engine in ("firejail", "podman"),
+            set_uid=request.docker or request.engine in ("firejail", "podman"),
+            tun=request.docker,
             contained=contained,
         )
         self.cgroup = Cgroup(session.worker)

@@ -75,7 +75,7 @@ def check_open(request: Open, human: Owner) -> None:
     for program, engine in ((FIREJAIL, "firejail"), (BUBBLEWRAP, "bubblewrap")):
         if request.engine == engine and not os.access(program, os.X_OK):
             raise Refusal(f"{program} is not installed", hint=f"install {engine}", code=4)
-    if request.engine == "podman":
+    if request.engine == "podman" or request.docker:
         _check_podman()
     human.act(lambda: _check_paths(request, human))
 

@@ -108,13 +108,7 @@ def prepare(uid: int, gid: int) -> dict[str, str]:
     name = f"{PLACE}/{time.monotonic_ns()}"
     os.mkdir(name, 0o700)
     os.chown(name, uid, gid)
-    lines = (
-        "[storage]",
-        'driver = "overlay"',
-        *(f'{key} = "{name}/storage"' for key in ("graphroot", "rootless_storage_path")),
-        f'runroot = "{name}/run"',
-    )
-    _write(f"{name}.conf", "".join(f"{line}\n" for line in lines).encode())
+    storage(f"{name}.conf", images=f"{name}/storage", state=name)
     return {
         "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
         "LC_ALL": "C",
@@ -125,10 +119,22 @@ def prepare(uid: int, gid: int) -> dict[str, str]:
     }
 
 
+def storage(path: str, *, images: str, state: str) -> None:
+    """Write a configuration file of containers-storage.conf(5)."""
+    lines = (
+        "[storage]",
+        'driver = "overlay"',
+        *(f'{key} = "{images}"' for key in ("graphroot", "rootless_storage_path")),
+        f'runroot = "{state}/run"',
+    )
+    write(path, "".join(f"{line}\n" for line in lines).encode())
+
+
 def _settings() -> None:
     # Root's own, so that nothing that a command has put into its home speaks to the next podman.
-    os.mkdir(PLACE, 0o755)
-    _write(f"{PLACE}/containers.conf", b"")
+    if not os.path.isdir(PLACE):
+        os.mkdir(PLACE, 0o755)
+    write(f"{PLACE}/containers.conf", b"")
 
 
 class _Root:
@@ -155,7 +161,7 @@ class _Root:
         path = f"{ROOTFS}/{name}"
         if os.path.lexists(path):
             os.unlink(path)
-        _write(path, content)
+        write(path, content)
         os.chmod(path, mode)
         os.chown(path, self._uid, self._gid)
 
@@ -190,9 +196,10 @@ def _copy(root: _Root, name: str) -> None:
             root.file(f"etc/{name}", file.read())
 
 
-def _write(path: str, content: bytes) -> None:
+def write(path: str, content: bytes, *, mode: int = 0o644) -> None:
+    """Write a new file of root's."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    file = os.open(path, flags, 0o644)
+    file = os.open(path, flags, mode)
     while content:
         content = content[os.write(file, content) :]
     os.close(file)

@@ -44,6 +44,10 @@ def etc(request: Open, worker: pwd.struct_passwd) -> dict[str, bytes]:
     return {
         "/etc/passwd": _accounts("/etc/passwd", worker.pw_uid, worker.pw_name, home=request.home),
         "/etc/group": _accounts("/etc/group", worker.pw_gid, worker.pw_name),
+        "/etc/subuid": _subordinate("/etc/subuid", worker.pw_name),
+        "/etc/subgid": _subordinate("/etc/subgid", worker.pw_name),
+        # What useradd(8) keeps of the files before: the same names.
+        **{f"/etc/{name}-": b"" for name in ("passwd", "group", "subuid", "subgid")},
         "/etc/nsswitch.conf": _NAME_SERVICES,
         "/etc/hosts": f"127.0.0.1 localhost {socket.gethostname()}\n::1 localhost\n".encode(),
         "/etc/resolv.conf": b"" if request.network == "none" else _RESOLVER,
@@ -66,6 +70,11 @@ def _accounts(path: str, number: int, worker: str, *, home: str = "") -> bytes:
         elif owner < _FIRST_PERSON or owner == _NOBODY:
             kept.append(line)
     return b"".join(kept)
+
+
+def _subordinate(path: str, worker: str) -> bytes:
+    own = f"{worker}:".encode()
+    return b"".join(line for line in _read(path).splitlines(keepends=True) if line.startswith(own))
 
 
 def _read(path: str) -> bytes:

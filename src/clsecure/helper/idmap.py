@@ -39,13 +39,15 @@ class Swap:
 def make(users: str, groups: str) -> int:
     """Return a user namespace with these lines as its maps; raises Refusal and OSError."""
     ready, told = os.pipe2(os.O_CLOEXEC)
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
             sc.unshare(sc.CLONE_NEWUSER)
             sc.set_death_signal(signal.SIGKILL)
-            os.write(told, b".")
-            select.select([], [], [], 60)
+            if os.getppid() == parent:  # else it died before: nobody would end this one
+                os.write(told, b".")
+                select.select([], [], [], 60)
         finally:
             os._exit(1)
     os.close(told)

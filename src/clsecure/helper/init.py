@@ -7,8 +7,9 @@ import os
 
 from . import container
 from . import syscalls as sc
-from .attended import Attended
+from .attended import Aides, Attended
 from .broker import Broker
+from .docker import Docker
 from .launch import Box
 from .layout import INSIDE, Host
 from .lean import signal, socket
@@ -37,6 +38,7 @@ class Init:
         self._box, self._channel = box, channel
         self._network: Network | None = None  # to be kept: it holds what steers connections
         self._broker: Broker | None = None
+        self._docker: Docker | None = None
         self._alarm, alarm = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -60,6 +62,8 @@ class Init:
             if self._box.subordinate:
                 users, groups = self._box.subordinate
                 container.furnish(self._box.mounts, host.links, files, (users, groups))
+            if self._box.request.docker:
+                self._docker = Docker(self._box)
             builder.finish()
         except Unsupported as error:
             send(self._channel, Failed(message=UNSUPPORTED, hint=str(error), code=4))
@@ -96,7 +100,8 @@ class Init:
         while received := receive(self._channel, REQUESTS):
             request, descriptors = received
             if isinstance(request, Exec):
-                attended = Attended(self._box, self._channel, self._alarm, self._broker)
+                aides = Aides(self._broker, self._docker)
+                attended = Attended(self._box, self._channel, self._alarm, aides)
                 attended.run(request, descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from . import syscalls as sc
 from .layout import Mount
@@ -49,8 +50,15 @@ def _devices(_: Mount) -> int:
     )
 
 
-def fill_devices(tree: int, devices: list[tuple[str, int]]) -> None:
-    """Put the host's harmless devices, and terminals and shared memory of its own, into /dev."""
+def fill_devices(tree: int, devices: list[tuple[str, int]], *, tun: bool) -> None:
+    """Put the host's harmless devices, and terminals and shared memory of its own, into /dev.
+
+    With `tun` also the one with which a user namespace makes an interface in a network of its own.
+    """
+    if tun:
+        os.mkdir("net", 0o755, dir_fd=tree)
+        os.mknod("net/tun", stat.S_IFCHR | 0o666, os.makedev(10, 200), dir_fd=tree)
+        os.chmod("net/tun", 0o666, dir_fd=tree)  # noqa: S103 - as on most hosts; a namespace decides
     for name, device in devices:
         sc.set_mount(device, set_=sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NOEXEC)
         os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666, dir_fd=tree))

@@ -49,7 +49,11 @@ _RESERVED = (
     "var/lock",
 )
 # Files of the box's own in place of the host's.
-FILES = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf")
+FILES = (
+    *("/etc/passwd", "/etc/group", "/etc/subuid", "/etc/subgid"),
+    *("/etc/passwd-", "/etc/group-", "/etc/subuid-", "/etc/subgid-"),
+    *("/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf"),
+)
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
@@ -114,6 +118,8 @@ def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[M
         ),
     ]
     files = [Mount(kind="file", at=path) for path in FILES]
+    if request.engine == "podman" or request.docker:
+        own.append(Mount(kind="cgroup", at="/sys/fs/cgroup"))
     if request.engine == "podman":
         own += _rootfs(host)
     deep = sorted([*own, *exposed], key=lambda mount: mount.at.count("/"))
@@ -124,7 +130,6 @@ def _rootfs(host: Host) -> list[Mount]:
     # Files of root's must be of root in the container: an id of their own, by an idmapped mount.
     shown = [name for name in host.directories if name != "etc"]
     return [
-        Mount(kind="cgroup", at="/sys/fs/cgroup"),
         Mount(kind="tmpfs", at=ROOTFS, options="mode=0755,size=16m"),
         *(
             Mount(kind="rootfs", at=f"{ROOTFS}/{name}", source=f"/{name}")

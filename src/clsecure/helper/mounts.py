@@ -40,10 +40,12 @@ class Builder:
         state: str,
         set_uid: bool,
         contained: int | None = None,
+        tun: bool = False,
     ) -> None:
         """Note who is who; `contained` is the user namespace that makes files a container's."""
         self._human, self._worker, self._userns, self._state = human, worker, userns, state
         self._contained = contained
+        self._tun = tun
         self._set_uid = set_uid
         self._masks: tuple[str, ...] = ()
         self._files: dict[str, bytes] = {}
@@ -91,7 +93,7 @@ class Builder:
             if mount.kind in ("home", "overlay", "clone", "git"):
                 places.own(mount.at, tree)
             if mount.kind == "devices":
-                kernelfs.fill_devices(tree, devices)
+                kernelfs.fill_devices(tree, devices, tun=self._tun)
         os.fchdir(root)
         sc.pivot_root(".", ".")
         sc.detach(".")

@@ -66,6 +66,7 @@ class Open(Record):
     listeners: tuple[Listener, ...]
     probe: str  # a directory in the worker's home: does it hold anything?
     broker: bool = False  # also give a socket on which connections into the box are asked for
+    docker: bool = False  # a podman of the box's own, at a socket
 
 
 class Plant(Record):

@@ -203,7 +203,8 @@ class Sessions:
             self._swap.close()
             self._swap = None
         self._swap = self._swap or Swap(self._human, worker)
-        if request.engine == "podman" and not container.subordinate(session.worker):
+        has_containers = request.engine == "podman" or request.docker
+        if has_containers and not container.subordinate(session.worker):
             with accounts.Accounts(self._root) as users:  # made for another mode
                 users.grant(session.worker)
         self.box = Box(

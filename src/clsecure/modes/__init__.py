@@ -22,7 +22,8 @@ def engine_for(mode: Mode, wanted: Engine, facts: Facts) -> str:
     if mode is Mode.USER:
         return "none"
     if mode is Mode.CONTAINER:
-        return _podman()
+        require_podman("container mode")
+        return "podman"
     if wanted is not Engine.AUTO:
         if wanted.value in facts.engines:
             return wanted.value
@@ -40,16 +41,16 @@ def engine_for(mode: Mode, wanted: Engine, facts: Facts) -> str:
     )
 
 
-def _podman() -> str:
+def require_podman(what: str) -> None:
+    """Raise UserError (MISSING) where something is missing that podman needs for `what`."""
     from clsecure.facts import missing_for_containers
 
     missing = missing_for_containers()
     if not missing:
-        return "podman"
+        return
+    part = "which" if missing[0] == "podman" else f"and its {missing[0]}"
     raise UserError(
-        f"container mode needs podman, and its {missing[0]} is not installed"
-        if missing[0] != "podman"
-        else "container mode needs podman, which is not installed",
+        f"{what} needs podman, {part} is not installed",
         hint=install_hint(" ".join(missing)),
         code=ExitCode.MISSING,
     )

@@ -1,0 +1,144 @@
+"""Containers of the agent's own: a podman of the box, which answers at a socket from its first use.
+
+It runs as the worker, in the box but not in the agent's engine, since that has no right to make a
+namespace. Whoever speaks to it can have what the box allows, and no more: the network, the limits
+and the end of its containers are the box's.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import container
+from . import syscalls as sc
+from .layout import INSIDE
+from .lean import accept, socket
+from .seccomp import base_program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .launch import Box
+
+SOCKET = f"{INSIDE}/docker.sock"
+PROGRAMS = f"{INSIDE}/bin"
+_STATE = f"{container.PLACE}/docker"
+_NETAVARK = ("/usr/lib/podman/netavark", "/usr/libexec/podman/netavark")
+_FIRST = 3  # sd_listen_fds(3): the first descriptor that is handed over
+_PODMAN = f"""#!/bin/sh
+# The podman of this box: its containers are of this session, and end with it.
+exec {container.PODMAN} --remote --url unix://{SOCKET} "$@"
+"""
+_DOCKER = """#!/bin/sh
+# Speaks to the podman of this box, as `docker` does to docker.
+if [ "$1" = compose ]; then
+  shift
+  for program in docker-compose /usr/libexec/docker/cli-plugins/docker-compose podman-compose; do
+    command -v "$program" >/dev/null && exec "$program" "$@"
+  done
+  echo "docker: this host has no docker-compose and no podman-compose" >&2
+  exit 127
+fi
+exec "${0%/*}/podman" "$@"
+"""
+
+
+class Docker:
+    """Listens, and starts podman when somebody speaks."""
+
+    def __init__(self, box: Box) -> None:
+        """Make socket and programs, before anything of the worker runs."""
+        self._box, self.pid = box, 0
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self._listener.bind(SOCKET)
+        os.chmod(SOCKET, 0o666)  # noqa: S103 - the worker connects to it, and nobody else is here
+        self._listener.listen(64)
+        self._listener.settimeout(0)
+        os.mkdir(PROGRAMS, 0o755)
+        for name, text in (("podman", _PODMAN), ("docker", _DOCKER)):
+            container.write(f"{PROGRAMS}/{name}", text.encode(), mode=0o755)
+        if not os.path.isdir(container.PLACE):
+            os.mkdir(container.PLACE, 0o755)
+        os.mkdir(_STATE, 0o755)
+        container.write(f"{_STATE}.conf", _settings().encode())
+        # Images stay in the worker's home: a later command, or a resumed session, has them too.
+        images = f"{box.request.home}/.local/share/containers/storage"
+        container.storage(f"{_STATE}-storage.conf", images=images, state=_STATE)
+
+    @property
+    def waiting(self) -> int:
+        """The descriptor that is readable when somebody speaks and nobody listens yet; else -1."""
+        return -1 if self.pid else self._listener.fileno()
+
+    def start(self) -> None:
+        """Start podman for those who wait."""
+        self._refresh()
+        environment = {
+            "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+            "LC_ALL": "C",
+            "HOME": self._box.request.home,
+            "XDG_RUNTIME_DIR": _STATE,
+            "CONTAINERS_CONF": f"{_STATE}.conf",
+            "CONTAINERS_STORAGE_CONF": f"{_STATE}-storage.conf",
+            "LISTEN_FDS": "1",
+        }
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                self._become(environment)
+            finally:
+                os._exit(125)
+
+    def has_ended(self, pid: int) -> None:
+        """Note that a process was reaped; who still waits for it hears so."""
+        if pid == self.pid:
+            self.pid = 0
+            self._turn_away()
+
+    def _turn_away(self) -> None:
+        try:
+            while True:
+                accept(self._listener).close()
+        except BlockingIOError:
+            pass
+
+    def _refresh(self) -> None:
+        # At one place, since podman's database notes it, and empty, since its processes have ended.
+        try:
+            sc.detach(_STATE)
+        except OSError:
+            pass  # the first time
+        uid, gid = self._box.uid, self._box.gid
+        options = (("mode", "0700"), ("uid", str(uid)), ("gid", str(gid)))
+        quiet = sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV
+        tree = sc.new_filesystem("tmpfs", options, (), quiet)
+        sc.attach(tree, os.open(_STATE, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        os.close(tree)
+
+    def _become(self, environment: dict[str, str]) -> None:
+        os.setsid()
+        listening, null = os.dup(self._listener.fileno()), os.open("/dev/null", os.O_RDWR)
+        for number, descriptor in enumerate((null, null, null, listening)):
+            os.dup2(descriptor, number)
+        os.closerange(_FIRST + 1, 65536)
+        os.umask(0o022)
+        sc.new_session_keyring()
+        sc.set_seccomp(base_program())
+        os.setgroups([])
+        os.setresgid(self._box.gid, self._box.gid, self._box.gid)
+        os.setresuid(self._box.uid, self._box.uid, self._box.uid)
+        environment["LISTEN_PID"] = str(os.getpid())
+        argv = (container.PODMAN, "--log-level=error", "system", "service", "--time=0")
+        os.execve(argv[0], list(argv), environment)
+
+
+def _settings() -> str:
+    # The proxy of the box is at its own loopback, where a container with a network of its own
+    # would look in vain: its connections take the transparent path.
+    lines = ["[containers]", "http_proxy = false", "default_sysctls = []"]
+    if container.runtime().endswith("/crun"):
+        lines.append('cgroups = "disabled"')
+    lines += ["[engine]", 'cgroup_manager = "cgroupfs"', 'events_logger = "file"']
+    lines.append(f'runtime = "{os.path.basename(container.runtime())}"')
+    if any(os.path.exists(path) for path in _NETAVARK):
+        lines += ["[network]", 'network_backend = "netavark"']
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,192 @@
+"""Containers of the agent's own: `docker` and `docker compose` in the box, and their limits."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from e2e.boxes import Kind
+from world.internet import OTHER
+
+KINDS = [
+    Kind("user", "none", "overlay"),
+    Kind("namespace", "firejail", "overlay"),
+    Kind("container", "podman", "overlay"),
+]
+# A small image of this host's own Python, without a network to fetch one from.
+IMAGE = r"""
+set -e
+mkdir -p t/bin t/tmp t/etc t/lib64 t/usr/bin
+cp /bin/busybox t/bin/
+for name in sh sleep cat echo id ls touch mount mknod; do ln -s busybox t/bin/$name; done
+python=$(readlink -f /usr/bin/python3)
+cp --parents "$python" t
+ln -s "$python" t/usr/bin/python3
+cp -r --parents "/usr/lib/${python##*/}" t
+files=$(find t -name '*.so'; echo "t$python")
+libraries=$(ldd $files 2>/dev/null | grep -o '/[^ ]*' | grep -v '^t/' | sort -u)
+for file in $libraries $(ls /lib/*-linux-gnu/libnss_dns.so.2); do
+  [ ! -e "$file" ] || cp -L --parents "$file" t
+done
+echo 'hosts: files dns' > t/etc/nsswitch.conf
+tar -C t -cf image.tar .
+rm -r t
+"""
+ASK = """
+import sys, urllib.request
+for address in sys.argv[1:]:
+    try:
+        print(address, "answered", urllib.request.urlopen(address, timeout=5).status)
+    except Exception as error:
+        print(address, "failed:", error)
+"""
+COMPOSE = """
+version: "3"
+services:
+  web:
+    image: small
+    command: ["python3", "-m", "http.server", "8000", "-d", "/etc"]
+  client:
+    image: small
+    depends_on: [web]
+    volumes: [".:/src:ro"]
+    command:
+      - sh
+      - -c
+      - >-
+        sleep 2;
+        python3 /src/ask.py http://web:8000/ http://allowed.test/ http://evil.test/
+        http://10.9.9.9/ http://127.0.0.1:3128/;
+        echo over
+"""
+
+
+@pytest.fixture(scope="module")
+def project(human, internet):
+    top = human.repository("docked", {"ask.py": ASK, "compose.yaml": COMPOSE})
+    human.run("sh", "-c", IMAGE, cwd=top, seconds=120)
+    human.agent("true")
+    return top
+
+
+@pytest.fixture
+def docked(human, project, kind):
+    """Run shell commands in a box that has a docker; the image is there."""
+    flags = ("exec", *kind.flags, "--docker", "podman", "--allow", "allowed.test")
+
+    def run(script, *, code=0):
+        return human.clsecure(*flags, "--", "sh", "-c", script, cwd=project, code=code)
+
+    run("docker image inspect small >/dev/null 2>&1 || docker import image.tar small")
+    return run
+
+
+in_kinds = pytest.mark.parametrize("kind", KINDS, ids=str, indirect=True)
+
+
+@in_kinds
+def test_two_services_talk_to_each_other_and_to_what_is_allowed(docked, kind):
+    script = """
+    docker compose up -d 2>/dev/null
+    until docker compose logs client | grep -q over; do sleep 0.3; done
+    docker compose logs --no-color client
+    docker compose down -t 1 2>/dev/null
+    docker ps -aq | wc -l
+    """
+    *lines, left = docked(script).stdout.splitlines()
+    said = dict(re.findall(r"(http://\S+) (.+)", "\n".join(lines)))
+    assert said.pop("http://127.0.0.1:3128/").startswith(
+        "failed: <urlopen error"
+    )  # the container's own
+    assert said == {
+        "http://web:8000/": "answered 200",
+        "http://allowed.test/": "answered 200",
+        "http://evil.test/": "failed: HTTP Error 403: Blocked by clsecure",
+        "http://10.9.9.9/": "failed: HTTP Error 403: Blocked by clsecure",
+    }
+    assert left == "0"
+
+
+@in_kinds
+def test_images_are_built_with_the_same_network(docked, kind):
+    steps = "FROM small\nCOPY ask.py /ask.py\nRUN python3 /ask.py {0} > /said; cat /said\n"
+    file = steps.format(f"http://allowed.test/ http://evil.test/ http://{OTHER}/")
+    built = docked(
+        f"printf '{file}' > Dockerfile; docker build -q -t own . && docker run --rm own cat /said"
+    )
+    assert built.stdout.splitlines()[-3:] == [
+        "http://allowed.test/ answered 200",
+        "http://evil.test/ failed: HTTP Error 403: Blocked by clsecure",
+        f"http://{OTHER}/ failed: HTTP Error 403: Blocked by clsecure",
+    ]
+
+
+# All that a container can be given, from a program that has every right in it.
+PRIVILEGED = """
+docker run --rm --privileged --network host --pid host --ipc host \
+  --security-opt seccomp=unconfined -v /:/box -v "$HOME:/own" small sh -c '
+try() {
+  name=$1; shift
+  if "$@" >/dev/null 2>&1; then echo "$name: got through"; else echo "$name: no"; fi
+}
+try home ls /box/HUMAN/.ssh
+try state ls /box/var/lib/clsecure
+try usr touch /box/usr/made
+try settings touch /box/etc/made
+try disk sh -c "mknod /tmp/disk b DISK && cat /tmp/disk | read x"
+try device sh -c "cat /dev/vda /dev/sda | read x"
+try sysctl sh -c "echo 1 > /proc/sys/kernel/panic"
+try cgroup touch /sys/fs/cgroup/made
+try loopback python3 -c "import socket; socket.create_connection((\\"127.0.0.1\\", 8080), 2)"
+try evil python3 -c "import urllib.request as u; u.urlopen(\\"http://evil.test/\\", timeout=5)"
+try remount mount -o remount,rw /box/usr
+try workspace touch /box/PROJECT/from-a-container
+'
+"""
+
+
+@in_kinds
+def test_a_container_with_every_right_has_no_more_than_the_box(human, project, docked, kind):
+    import os
+
+    disk = os.stat("/").st_dev
+    script = PRIVILEGED.replace("HUMAN", str(human.home)[1:]).replace("PROJECT", str(project)[1:])
+    script = script.replace("DISK", f"{os.major(disk)} {os.minor(disk)}")
+    human.run("mkdir", "-p", human.home / ".ssh")
+    said = dict(line.split(": ") for line in docked(script).stdout.splitlines())
+    assert said.pop("workspace") == "got through"
+    assert said == dict.fromkeys(said, "no")
+    assert len(said) == 11  # every other attempt
+    assert not (project / "from-a-container").exists()
+
+
+@in_kinds
+def test_containers_end_with_their_command(human, docked, kind):
+    seconds = 600 + KINDS.index(kind)
+    before = docked(
+        f"docker run -d --name stays small sleep {seconds}; docker ps --format '{{{{.Names}}}}'"
+    )
+    assert before.stdout.splitlines()[-1] == "stays"
+    after = docked(
+        "docker ps --format '{{.Names}}'; docker ps -a --format '{{.Names}}'; docker rm -f stays"
+    )
+    assert after.stdout.splitlines()[0] == "stays"  # it is known, but does not run
+    listed = human.run("sh", "-c", f"ps -eo args | grep -c '[s]leep {seconds}'", code=1)
+    assert listed.stdout == "0\n"
+
+
+def test_what_was_pulled_is_there_when_the_session_resumes_and_gone_with_it(human, project):
+    flags = ("exec", "--docker", "podman", "-s", "images", "--")
+    human.clsecure(*flags, "docker", "import", "image.tar", "kept", cwd=project)
+    listed = human.clsecure(*flags, "docker", "images", "--format", "json", cwd=project).stdout
+    assert [image["Names"] for image in json.loads(listed)] == [["localhost/kept:latest"]]
+    human.clsecure("discard", "-s", "images", "--yes", cwd=project)
+
+
+def test_without_it_there_is_no_docker(human, project):
+    script = "echo ${DOCKER_HOST-none}; test ! -e /run/clsecure/docker.sock && echo no socket"
+    said = human.clsecure("exec", "-s", "plain", "--", "sh", "-c", script, cwd=project).stdout
+    assert said == "none\nno socket\n"
+    human.clsecure("exec", "-s", "plain", "--", "unshare", "-U", "true", cwd=project, code=1)
