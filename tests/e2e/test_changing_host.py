@@ -8,11 +8,12 @@ import subprocess
 import pytest
 
 from e2e.boxes import BOXES
+from world import new_human
 
 _ACCOUNT = "echo ready; read go; getent passwd `id -u`; head -n1 /etc/nsswitch.conf; cat /etc/hosts"
 
 
-@pytest.mark.parametrize("kind", BOXES[:3], ids=str, indirect=True)
+@pytest.mark.parametrize("kind", BOXES[:4], ids=str, indirect=True)
 def test_accounts_made_meanwhile_do_not_uncover_the_hosts(human, kind):
     top = human.repository(f"accounts-{kind}")
     human.agent(_ACCOUNT)
@@ -30,3 +31,15 @@ def test_accounts_made_meanwhile_do_not_uncover_the_hosts(human, kind):
     assert names == "passwd: files"  # whatever the host asks for names, its sockets stay outside
     assert hosts[0].startswith("127.0.0.1 localhost ")
     assert not [line for line in hosts if "api." in line]
+
+
+@pytest.mark.parametrize("kind", BOXES[:4], ids=str, indirect=True)
+def test_other_people_of_this_host_are_named_nowhere(human, kind):
+    top = human.repository(f"names-{kind}")
+    human.agent("true")
+    with new_human() as other:  # has subordinate ids, and useradd keeps the files before
+        search = f"grep -rIls '{other.name}' /etc /var /run /usr/local; echo over"
+        inside = human.clsecure("exec", *kind.flags, "--", "sh", "-c", search, cwd=top)
+        assert inside.stdout == "over\n"
+        outside = human.run("sh", "-c", search, code=None).stdout.split()
+        assert {"/etc/passwd", "/etc/group", "/etc/subuid"} <= set(outside)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from clsecure.helper.layout import FILES
 from e2e.boxes import BOXES
 from e2e.footprint import changes, footprint
 
@@ -38,7 +39,7 @@ def test_a_dry_run_tells_and_changes_nothing(human, kind):
             promised[at.replace("/UID", f"/{uid}")] = rest.endswith("read-only")
     if kind.engine == "podman":
         promised, real = in_the_container(promised, real)
-    files = {"/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf"}
+    files = set(FILES)
     assert files <= set(promised) or kind.engine == "podman"
     assert {at: real.get(at) for at in set(promised) - files} == {
         at: read_only for at, read_only in promised.items() if at not in files
