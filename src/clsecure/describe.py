@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clsecure import agent
-from clsecure.choices import WorkspaceKind
+from clsecure.choices import Docker, WorkspaceKind
 from clsecure.errors import ExitCode
 from clsecure.helper import engines
 from clsecure.helper.layout import INSIDE, layout
@@ -20,6 +20,10 @@ from clsecure.workspace import gitseed, masks
 _NAMESPACES = ("mount", "pid", "ipc", "uts", "net", "cgroup")
 _UID = "UID"  # handed out when the worker is made
 _SHOWN = 6
+_DOCKER_WORDS = {
+    Docker.PODMAN: "docker: a podman of its own",
+    Docker.HOST: "docker: THE HOST'S, as good as root",
+}
 
 
 def start_line(opened: OpenSession) -> str:
@@ -31,6 +35,8 @@ def start_line(opened: OpenSession) -> str:
         workspace_words(plan),
         f"network: {plan.network_words}",
     ]
+    if plan.config.docker is not Docker.NONE:
+        parts.append(_DOCKER_WORDS[plan.config.docker])
     if opened.hidden:
         count = len(opened.hidden)
         shown = ", ".join(opened.hidden[:_SHOWN])

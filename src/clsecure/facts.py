@@ -14,7 +14,7 @@ _ENGINES = {"firejail": "/usr/bin/firejail", "bubblewrap": "/usr/bin/bwrap"}
 # What container mode consists of: the programs of each part, of which one must be there.
 CONTAINER = {
     "podman": ("/usr/bin/podman",),
-    "crun": ("/usr/bin/crun", "/usr/bin/runc", "/usr/sbin/runc"),
+    "crun": ("/usr/bin/crun",),
     "conmon": ("/usr/bin/conmon", "/usr/libexec/podman/conmon"),
     "uidmap": ("/usr/bin/newuidmap",),
 }

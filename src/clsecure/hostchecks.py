@@ -188,9 +188,8 @@ def _containers() -> Check:
         found = f"no {', '.join(missing)}"
         mend = _as_root(modes.install_hint(" ".join(missing)))
         return Check(name, Status.WEAK, purpose, found, mend)
-    version, runtime = _version(container.PODMAN), container.runtime()
-    name_of_runtime = os.path.basename(runtime)
-    found = f"podman {_dotted(version)}, {name_of_runtime} {_dotted(_version(runtime))}"
+    version = _version(container.PODMAN)
+    found = f"podman {_dotted(version)}, crun {_dotted(_version(container.CRUN))}"
     if version < _OLDEST_PODMAN:
         return Check(name, Status.WEAK, purpose, f"{found}; 4.0 is needed", _install("podman"))
     if not os.path.exists("/etc/subuid"):

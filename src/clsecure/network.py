@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clsecure import paths
+from clsecure.choices import Docker
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.protocol import Listener
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from clsecure.helper.protocol import Session
     from clsecure.plan import Plan
 
+_DOCKER_SECONDS = 3.0
 _LOOPBACK = "127.0.0.1"
 _DOORS = (  # role, kind, port
     ("proxy", "tcp", 3128),
@@ -44,6 +48,29 @@ def listeners(api: Endpoint | None) -> tuple[Listener, ...]:
         )
     address = api.host if api.host == "::1" else _LOOPBACK
     return (*doors, Listener(role="api", kind="tcp", address=address, port=api.port))
+
+
+def docker_socket(environ: Mapping[str, str]) -> Path:
+    """Return where the host's docker answers you; raises UserError where it does not."""
+    named = environ.get("DOCKER_HOST", "")
+    if named and not named.startswith("unix://"):
+        raise UserError(
+            f"DOCKER_HOST is {named}, and only a socket of this host can be lent to a session",
+            hint="unset it, or use --docker podman",
+            code=ExitCode.USAGE,
+        )
+    path = Path(named.removeprefix("unix://") or "/var/run/docker.sock")
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(_DOCKER_SECONDS)
+        try:
+            asking.connect(str(path))
+        except OSError as error:
+            raise UserError(
+                f"the host's docker does not answer you at {path}: {error.strerror}",
+                hint="start it, join its group, or use --docker podman",
+                code=ExitCode.MISSING,
+            ) from None
+    return path
 
 
 def publish(plan: Plan, stack: ExitStack) -> list[tuple[str, int]]:
@@ -76,6 +103,7 @@ def serve(
         api=(api.host, api.port) if api else None,
         directory=paths.network_directory(environ),
         control=session.worker,
+        docker=str(docker_socket(environ)) if plan.config.docker is Docker.HOST else "",
         about=about,
     )
     return service.start(settings, sockets)

@@ -126,12 +126,17 @@ def environment(plan: Plan, environ: Mapping[str, str], worker: str, uid: int) -
         "XDG_RUNTIME_DIR": f"/run/user/{uid}",
         "CLSECURE_SESSION": plan.session or "default",
         **(_PROXY_VARIABLES if plan.endpoint else {}),
-        **(dict.fromkeys(("DOCKER_HOST", "CONTAINER_HOST"), _DOCKER) if own else {}),
+        **_docker_variables(plan.config.docker),
         # The copied index lists inodes and change times of the human's tree: not to be compared.
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "core.checkStat",
         "GIT_CONFIG_VALUE_0": "minimal",
     }
+
+
+def _docker_variables(docker: Docker) -> dict[str, str]:
+    names = {Docker.NONE: (), Docker.HOST: ("DOCKER_HOST",)}
+    return dict.fromkeys(names.get(docker, ("DOCKER_HOST", "CONTAINER_HOST")), _DOCKER)
 
 
 def _agent(facts: Facts, environ: Mapping[str, str], need: Need) -> agent.Agent | None:
@@ -189,11 +194,11 @@ def _asked_for(config: Config) -> tuple[Path, ...]:
     return tuple(Path(os.path.realpath(path)) for path in config.expose if os.path.exists(path))
 
 
-def refuse_unbuilt(config: Config) -> None:
-    """Refuse what this version does not have, before anything is changed."""
-    if config.docker is Docker.HOST:
+def refuse_contradictions(config: Config) -> None:
+    """Refuse settings that do not go together, before anything is changed."""
+    if config.docker is Docker.HOST and config.network is Network.NONE:
         raise UserError(
-            "the host's docker in a session is not built yet; nothing was changed",
-            hint="--docker podman gives the agent containers of its own",
-            code=ExitCode.MISSING,
+            "the host's docker is a way around a network of none: its containers reach every host",
+            hint="--docker podman gives the agent containers with the session's own network",
+            code=ExitCode.USAGE,
         )

@@ -78,7 +78,7 @@ REACH: tuple[Option, ...] = (
         group=Group.REACH,
         flags=(
             Flag(("--docker",), "which containers the agent may start", metavar="KIND"),
-            Flag(("--allow-docker",), "those of the host; not built yet", constant=Docker.HOST),
+            Flag(("--allow-docker",), "those of the host: as good as root", constant=Docker.HOST),
             Flag(("--no-docker",), "none (default)", constant=Docker.NONE),
         ),
         commands=SETTINGS,
@@ -89,8 +89,8 @@ REACH: tuple[Option, ...] = (
         booleans=(Docker.HOST, Docker.NONE),
         meaning="`podman`: a podman of the agent's own, in the box, which answers to `docker` and "
         "`docker compose`; its containers have the session's network and limits, and end with it. "
-        "`host` (also `true`): the host's docker by its socket, which is as good as root; not "
-        "built yet. `none` (also `false`): no containers.",
+        "`host` (also `true`): the host's docker by its socket, which is as good as root on this "
+        "machine, and needs your yes once for a project. `none` (also `false`): no containers.",
     ),
     Option(
         name="skip_docker_autodetect",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from clsecure import network, privileged
 from clsecure import plan as planning
 from clsecure.agent import history_directory
-from clsecure.choices import Docker, WorkspaceKind
+from clsecure.choices import WorkspaceKind
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.protocol import (
     UNSUPPORTED,
@@ -245,6 +245,6 @@ def open_request(
         masks=() if is_clone else hidden,
         listeners=network.listeners(api),
         broker=api is not None,
-        docker=plan.config.docker is Docker.PODMAN,
+        docker=plan.config.docker.value,
         probe=history_directory(plan.facts.cwd),
     )

@@ -111,13 +111,6 @@ def test_settings(human, top, text, expected):
         human.run("rm", file)
 
 
-def test_what_is_not_built_says_so_and_changes_nothing(human, top):
-    before = human.workers()
-    said = complaint(human.clsecure("--allow-docker", cwd=top, code=4))
-    assert "is not built yet; nothing was changed" in said
-    assert human.workers() == before
-
-
 _MISSING = {
     "both engines": (without(_FIREJAIL, _BUBBLEWRAP), (), "namespace mode needs firejail or"),
     "firejail": (without(_FIREJAIL), ("--engine", "firejail"), "firejail is not installed"),
@@ -133,7 +126,7 @@ _MISSING = {
         "container mode needs podman, and its uidmap is",
     ),
     "crun": (
-        without("/usr/bin/crun", "/usr/sbin/runc"),
+        without("/usr/bin/crun"),
         ("--mode", "container"),
         "container mode needs podman, and its crun is not installed",
     ),

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
+import pexpect
 import pytest
 
 from e2e.boxes import Kind
+from world.human import PROGRAM
 from world.internet import OTHER
+from world.live import until
 
 KINDS = [
     Kind("user", "none", "overlay"),
@@ -149,8 +157,6 @@ try workspace touch /box/PROJECT/from-a-container
 
 @in_kinds
 def test_a_container_with_every_right_has_no_more_than_the_box(human, project, docked, kind):
-    import os
-
     disk = os.stat("/").st_dev
     script = PRIVILEGED.replace("HUMAN", str(human.home)[1:]).replace("PROJECT", str(project)[1:])
     script = script.replace("DISK", f"{os.major(disk)} {os.minor(disk)}")
@@ -190,3 +196,53 @@ def test_without_it_there_is_no_docker(human, project):
     said = human.clsecure("exec", "-s", "plain", "--", "sh", "-c", script, cwd=project).stdout
     assert said == "none\nno socket\n"
     human.clsecure("exec", "-s", "plain", "--", "unshare", "-U", "true", cwd=project, code=1)
+
+
+@contextmanager
+def docker_of_the_host():
+    """Root's podman as a host's docker: the same API, at a socket that everybody here may use."""
+    with tempfile.TemporaryDirectory(prefix="clsecure-t-") as place:  # podman wants short paths
+        Path(place).chmod(0o711)
+        at = Path(place, "docker.sock")
+        options = (f"--root={place}/root", f"--runroot={place}/run", "--storage-driver=vfs")
+        options += ("--events-backend=none", "--cgroup-manager=cgroupfs")
+        argv = ["podman", *options, "system", "service", "--time=0", f"unix://{at}"]
+        with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as running:
+            try:
+                until(at.exists)
+                at.chmod(0o666)
+                yield {"DOCKER_HOST": f"unix://{at}"}
+            finally:
+                running.terminate()
+
+
+PING = ("exec", "--allow-docker", "--", "curl", "-s", "--unix-socket", "/run/clsecure/docker.sock")
+
+
+def test_the_hosts_docker_is_lent_after_one_yes_for_the_project(human, project):
+    ask = (*PING, "http://d/_ping")
+    with docker_of_the_host() as env:
+        refused = human.clsecure(*ask, cwd=project, env=env, code=3)
+        assert "as good as root" in refused.stderr
+        screen = human.terminal("sh", "-c", f"{PROGRAM} {' '.join(ask)}", cwd=project, env=env)
+        screen.expect_exact("Lend it to this project?")
+        screen.sendline("y")
+        screen.expect_exact("OK")
+        screen.expect(pexpect.EOF)
+        assert human.clsecure(*ask, cwd=project, env=env).stdout == "OK"  # remembered
+        human.agent("curl -s --unix-socket ${DOCKER_HOST#unix://} http://d/version")
+        ran = human.clsecure("--allow-docker", cwd=project, env=env)
+        assert json.loads(ran.stdout)["ApiVersion"]
+        assert "docker: THE HOST'S, as good as root" in ran.stderr.splitlines()[0]
+        recorded = human.clsecure("net", "--json", cwd=project).stdout
+        assert "docker" in {each["way"] for each in json.loads(recorded)}
+        other = human.repository("not-lent")
+        human.clsecure(*ask, cwd=other, env=env, code=3)
+        human.clsecure(*ask, "--yes", cwd=other, env=env, code=None)
+    gone = human.clsecure(*ask, cwd=project, env=env, code=4)
+    assert "the host's docker does not answer you" in gone.stderr
+
+
+def test_the_hosts_docker_does_not_go_with_no_network(human, project):
+    ended = human.clsecure("--allow-docker", "--no-network", cwd=project, code=2)
+    assert "a way around a network of none" in ended.stderr

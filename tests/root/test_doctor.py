@@ -104,7 +104,7 @@ def test_one_engine_is_enough(view):
     ("programs", "part"),
     [
         ("/usr/bin/podman", "podman"),
-        ("/usr/bin/crun /usr/sbin/runc", "crun"),
+        ("/usr/bin/crun", "crun"),
         ("/usr/bin/newuidmap", "uidmap"),
     ],
 )

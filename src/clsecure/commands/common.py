@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import ahead, paths, privileged
-from clsecure.choices import Need, Network
+from clsecure.choices import Docker, Need, Network
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from clsecure.config import Config
     from clsecure.plan import Plan
     from clsecure.workspace import masks
+
+
+_LENT = "lent"  # what of the host each project was lent
 
 
 class UnderWay(NamedTuple):
@@ -34,7 +37,7 @@ def make_plan(invocation: Invocation, *, need: Need) -> Plan:
 
     config, seen = _look(invocation)
     if need is Need.NONE:
-        config = config._replace(network=Network.NONE)
+        config = config._replace(network=Network.NONE, docker=Docker.NONE)
     return plan.decide(config, seen, invocation.environ, need=need)
 
 
@@ -53,6 +56,7 @@ def planned(invocation: Invocation, *, need: Need) -> Iterator[tuple[Plan, Under
         from clsecure.workspace import masks
 
         config = _with_hosts(invocation, config)
+        _lend_docker(invocation, config)
         if begun.listing:
             scan = masks.start_scan(seen.repository, config.hide, config.show, begun.listing)
         decided = plan.decide(config, seen, invocation.environ, need=need)
@@ -67,7 +71,7 @@ def _look(invocation: Invocation) -> tuple[Config, facts.Facts]:
     from clsecure import facts, plan  # while the helper starts
 
     config = invocation.load_config(paths.find_top(invocation.cwd))
-    plan.refuse_unbuilt(config)
+    plan.refuse_contradictions(config)
     return config, facts.look(invocation.cwd, invocation.environ)
 
 
@@ -87,6 +91,29 @@ def _with_hosts(invocation: Invocation, config: Config) -> Config:
         places = ", ".join(str(each) for each in config.origins["allow"] if each.where)
         raise UserError(f"{places}: {error.message}", hint=error.hint, code=error.code) from None
     return config._replace(allow=allowed)
+
+
+def _lend_docker(invocation: Invocation, config: Config) -> None:
+    """Have the human's yes, once for a project, to the host's docker; raises UserError."""
+    top = paths.find_top(invocation.cwd)
+    if config.docker is not Docker.HOST or top is None or invocation.flag("dry_run"):
+        return
+    from clsecure import network
+    from clsecure.store import Store
+
+    store = Store(paths.state_directory(invocation.environ))
+    network.docker_socket(invocation.environ)
+    if store.read(_LENT).get(str(top)) == "docker":
+        return
+    output = invocation.output
+    question = "The host's docker is as good as root on this machine. Lend it to this project?"
+    if not config.yes and not (output.can_ask and output.confirm(question, default=False)):
+        raise UserError(
+            "the host's docker is as good as root: it needs your yes, once for each project",
+            hint="start it in a terminal and answer, or give --yes; --docker podman is safe",
+            code=ExitCode.REFUSED,
+        )
+    store.update(_LENT, {str(top): "docker"})
 
 
 def _agreed(invocation: Invocation, config: Config) -> Config:

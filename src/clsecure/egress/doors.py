@@ -23,6 +23,7 @@ class Doors:
 
     def __init__(self, way_out: Gateway, names: dns.Names, api: tuple[Host, int] | None) -> None:
         self._gateway, self._names, self._api = way_out, names, api
+        self.docker_socket = ""  # of the host's docker, where it is lent to the session
 
     async def proxy(self, inside: socket.socket) -> None:
         """Serve one connection to the explicit proxy."""
@@ -121,6 +122,11 @@ class Doors:
             relay.reset(inside)
         else:
             await self._gateway.carry(inside, passage, inspect=False)
+
+    async def docker(self, inside: socket.socket) -> None:
+        """Serve one connection to the host's docker, where it is lent to the session."""
+        passage = await self._gateway.open_local("docker", self.docker_socket)
+        await self._gateway.carry(inside, passage, inspect=False)
 
     async def resolve_stream(self, inside: socket.socket) -> None:
         """Serve one connection to the resolver: messages behind their lengths (RFC 1035, 4.2.2)."""

@@ -70,6 +70,21 @@ class Gateway:
             raise Failed(f"{host}:{port} cannot be reached: {said}") from None
         return Passage(host, port, outside, entry)
 
+    async def open_local(self, name: str, path: str) -> Passage:
+        """Write down and dial a socket of this host that the session was lent. Raises OSError."""
+        host = Host(name=name)
+        verdict = Verdict(allowed=True, rule=name, reason="lent by its human")
+        entry = self._note(name, host, 0, verdict, path)
+        outside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        outside.settimeout(0)
+        try:
+            await asyncio.get_running_loop().sock_connect(outside, path)
+        except OSError as error:
+            outside.close()
+            self.journal.close(entry, 0, 0, error.strerror or "no answer")
+            raise
+        return Passage(host, 0, outside, entry)
+
     def refuse(self, way: str, host: Host | str, port: int, reason: str) -> Denied:
         """Write a refusal down that the policy was not asked for, and return it."""
         self.journal.decide(way, host, port, Verdict(allowed=False, rule="", reason=reason))

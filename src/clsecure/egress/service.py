@@ -39,6 +39,7 @@ class Settings(NamedTuple):
     directory: Path
     control: str
     about: Mapping[str, str]
+    docker: str = ""  # the socket of the host's docker, where it is lent to the session
 
 
 class Service:

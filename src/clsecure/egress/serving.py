@@ -56,6 +56,7 @@ class Serving:
         self._journal = Journal(log, settings.about, self._notify)
         self._gateway = Gateway(self._policy, self._journal)
         self._doors = Doors(self._gateway, dns.Names(lambda text: parse_host(text).name), api)
+        self._doors.docker_socket = settings.docker
         self._broker: publish.Broker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._faults: list[str] = []
@@ -72,6 +73,7 @@ class Serving:
             "transparent": self._doors.transparent,
             "resolver-tcp": self._doors.resolve_stream,
             "api": self._doors.api,
+            "docker": self._doors.docker,
         }
         for role, one in self._sockets:
             if role == "broker":
@@ -134,7 +136,8 @@ class Serving:
             if len(self._tasks) >= _MOST_CONNECTIONS:
                 relay.reset(inside)
                 continue
-            inside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if inside.family != socket.AF_UNIX:
+                inside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._spawn(self._serve(inside, handler))
 
     @staticmethod

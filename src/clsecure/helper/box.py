@@ -61,8 +61,8 @@ class Box:
             worker=worker,
             userns=swap.userns,
             state=f"{ROOT}/{session.worker}",
-            set_uid=request.docker or request.engine in ("firejail", "podman"),
-            tun=request.docker,
+            set_uid=request.docker == "podman" or request.engine in ("firejail", "podman"),
+            tun=request.docker == "podman",
             contained=contained,
         )
         self.cgroup = Cgroup(session.worker)

@@ -8,7 +8,7 @@ import stat
 
 from . import syscalls as sc
 from .accounts import PREFIX
-from .container import NEWUIDMAP, PODMAN, RUNTIMES, runtime
+from .container import CRUN, NEWUIDMAP, PODMAN
 from .engines import BUBBLEWRAP, FIREJAIL
 from .layout import check_places
 from .places import Owner
@@ -26,6 +26,7 @@ _CHOICES = {
     "engine": ("none", "firejail", "bubblewrap", "podman"),
     "network": ("none", "filtered", "open"),
     "workspace": ("overlay", "clone"),
+    "docker": ("none", "podman", "host"),
 }
 _ENGINES = {
     "user": ("none",),
@@ -75,18 +76,16 @@ def check_open(request: Open, human: Owner) -> None:
     for program, engine in ((FIREJAIL, "firejail"), (BUBBLEWRAP, "bubblewrap")):
         if request.engine == engine and not os.access(program, os.X_OK):
             raise Refusal(f"{program} is not installed", hint=f"install {engine}", code=4)
-    if request.engine == "podman" or request.docker:
+    if request.engine == "podman" or request.docker == "podman":
         _check_podman()
     human.act(lambda: _check_paths(request, human))
 
 
 def _check_podman() -> None:
-    for program in (PODMAN, *NEWUIDMAP):
+    for program in (PODMAN, CRUN, *NEWUIDMAP):
         if not os.access(program, os.X_OK):
-            hint = "install podman and uidmap (newuidmap)"
+            hint = "install podman, crun and uidmap (newuidmap)"
             raise Refusal(f"{program} is not installed", hint=hint, code=4)
-    if not runtime():
-        raise Refusal(f"none of {', '.join(RUNTIMES)} is installed", hint="install crun", code=4)
 
 
 def _check_paths(request: Open, human: Owner) -> None:
@@ -120,7 +119,8 @@ def _open(path: str, flags: int) -> int:
 
 
 def _check_listeners(request: Open) -> None:
-    if request.network == "none" and (request.listeners or request.broker):
+    handed_out = request.listeners or request.broker or request.docker == "host"
+    if request.network == "none" and handed_out:
         raise Refusal("without a network nothing is handed out of the box", code=2)
     roles = [listener.role for listener in request.listeners]
     if len(set(roles)) < len(roles):

@@ -16,11 +16,12 @@ from .records import Record
 
 PLACE = "/run/podman"  # of root's: podman's settings, and a fresh directory of state for a command
 PODMAN = "/usr/bin/podman"
-RUNTIMES = ("/usr/bin/crun", "/usr/bin/runc", "/usr/sbin/runc")
+CRUN = "/usr/bin/crun"  # of the OCI runtimes the one that can leave cgroups alone
 NEWUIDMAP = ("/usr/bin/newuidmap", "/usr/bin/newgidmap")
 # What podman mounts over in the container, and directories that every root has.
 _POINTS = ("proc", "sys", "dev", "root", "mnt", "srv", "media", "home", "var/cache", "var/lib")
 _FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf", "run/.containerenv")
+_OWN = ("passwd", "group", "nsswitch.conf", "hosts", "resolv.conf")
 # Of the host's /etc, files that programs read and that say nothing of its people or services.
 _COPIED = (
     "bash.bashrc", "bindresvport.blacklist", "debconf.conf", "debian_version", "environment",
@@ -36,11 +37,6 @@ class Range(Record):
 
     first: int
     count: int
-
-
-def runtime() -> str:
-    """Return the OCI runtime that podman is to use; empty where there is none."""
-    return next((path for path in RUNTIMES if os.access(path, os.X_OK)), "")
 
 
 def subordinate(worker: str) -> tuple[Range, ...]:
@@ -74,8 +70,8 @@ def furnish(
         root.file(name, b"")
     for name in _COPIED:
         _copy(root, name)
-    for path, content in files.items():
-        root.file(path.lstrip("/"), content)
+    for name in _OWN:
+        root.file(f"etc/{name}", files[f"/etc/{name}"])
     root.link("etc/mtab", "/proc/self/mounts")
     root.close()
     _settings()

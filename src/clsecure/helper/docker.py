@@ -42,17 +42,23 @@ exec "${0%/*}/podman" "$@"
 """
 
 
+def listen() -> socket.socket:
+    """Return the socket at which a docker is to answer; before anything of the worker runs."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener.bind(SOCKET)
+    os.chmod(SOCKET, 0o666)  # noqa: S103 - the worker connects to it, and nobody else is here
+    listener.listen(64)
+    listener.settimeout(0)
+    return listener
+
+
 class Docker:
     """Listens, and starts podman when somebody speaks."""
 
     def __init__(self, box: Box) -> None:
         """Make socket and programs, before anything of the worker runs."""
         self._box, self.pid = box, 0
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._listener.bind(SOCKET)
-        os.chmod(SOCKET, 0o666)  # noqa: S103 - the worker connects to it, and nobody else is here
-        self._listener.listen(64)
-        self._listener.settimeout(0)
+        self._listener = listen()
         os.mkdir(PROGRAMS, 0o755)
         for name, text in (("podman", _PODMAN), ("docker", _DOCKER)):
             container.write(f"{PROGRAMS}/{name}", text.encode(), mode=0o755)
@@ -134,11 +140,9 @@ class Docker:
 def _settings() -> str:
     # The proxy of the box is at its own loopback, where a container with a network of its own
     # would look in vain: its connections take the transparent path.
-    lines = ["[containers]", "http_proxy = false", "default_sysctls = []"]
-    if container.runtime().endswith("/crun"):
-        lines.append('cgroups = "disabled"')
+    lines = ["[containers]", "http_proxy = false", "default_sysctls = []", 'cgroups = "disabled"']
     lines += ["[engine]", 'cgroup_manager = "cgroupfs"', 'events_logger = "file"']
-    lines.append(f'runtime = "{os.path.basename(container.runtime())}"')
+    lines.append('runtime = "crun"')
     if any(os.path.exists(path) for path in _NETAVARK):
         lines += ["[network]", 'network_backend = "netavark"']
     return "".join(f"{line}\n" for line in lines)

@@ -75,14 +75,12 @@ def _drop(uid: int | str, gid: int | str) -> tuple[str, ...]:
 
 
 def _podman(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
-    runtime = container.runtime()
     return (
         *(container.PODMAN, "--log-level=error", "--cgroup-manager=cgroupfs"),
-        *("--events-backend=none", f"--runtime={runtime}", "run"),
+        *("--events-backend=none", f"--runtime={container.CRUN}", "run"),
         # The box's own namespaces: its network has no route, and its doors are the only way out.
         *("--network=host", "--ipc=host", "--uts=host", "--userns=keep-id"),
-        # The session's cgroup is the helper's. Only crun knows how to leave it alone.
-        *(("--cgroups=disabled",) if runtime.endswith("/crun") else ()),
+        "--cgroups=disabled",  # the session's is the helper's
         *("--read-only", "--read-only-tmpfs=false", "--cap-drop=all"),
         *("--security-opt=no-new-privileges", "--no-hosts", "--passwd=false", "--systemd=false"),
         # What the gate says and hears is the command's own; a terminal it opens by itself.

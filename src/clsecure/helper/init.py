@@ -9,7 +9,7 @@ from . import container
 from . import syscalls as sc
 from .attended import Aides, Attended
 from .broker import Broker
-from .docker import Docker
+from .docker import Docker, listen
 from .launch import Box
 from .layout import INSIDE, Host
 from .lean import signal, socket
@@ -62,8 +62,10 @@ class Init:
             if self._box.subordinate:
                 users, groups = self._box.subordinate
                 container.furnish(self._box.mounts, host.links, files, (users, groups))
-            if self._box.request.docker:
+            if self._box.request.docker == "podman":
                 self._docker = Docker(self._box)
+            elif self._box.request.docker == "host":
+                network.sockets.append(("docker", listen()))
             builder.finish()
         except Unsupported as error:
             send(self._channel, Failed(message=UNSUPPORTED, hint=str(error), code=4))

@@ -118,7 +118,7 @@ def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[M
         ),
     ]
     files = [Mount(kind="file", at=path) for path in FILES]
-    if request.engine == "podman" or request.docker:
+    if "podman" in (request.engine, request.docker):
         own.append(Mount(kind="cgroup", at="/sys/fs/cgroup"))
     if request.engine == "podman":
         own += _rootfs(host)

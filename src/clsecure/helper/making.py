@@ -27,9 +27,8 @@ def make(root: int, request: Open, state: State, human: Owner, planting: Plantin
     """Make the worker, its directories and its first files; raises Refusal and OSError."""
     erase(root, state)  # what a making that was cut short has left
     with accounts.Accounts(root) as users:
-        account = users.create(
-            state.worker, is_contained=request.engine == "podman" or request.docker
-        )
+        is_contained = "podman" in (request.engine, request.docker)
+        account = users.create(state.worker, is_contained=is_contained)
     worker = Owner(account.pw_uid, account.pw_gid, ())
     directory = open_project(request.project, human)
     mode = os.fstat(directory).st_mode & 0o777

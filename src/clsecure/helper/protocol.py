@@ -66,7 +66,7 @@ class Open(Record):
     listeners: tuple[Listener, ...]
     probe: str  # a directory in the worker's home: does it hold anything?
     broker: bool = False  # also give a socket on which connections into the box are asked for
-    docker: bool = False  # a podman of the box's own, at a socket
+    docker: str = "none"  # none | podman: the box's own, at a socket | host: a socket to be served
 
 
 class Plant(Record):
@@ -149,7 +149,8 @@ class Opened(Record):
     """The box stands; `sockets` says what each of the descriptors is, in their order.
 
     First the listeners' roles as they were asked for. More sockets with the role "transparent"
-    follow where the kernel cannot lead every port to one. "broker", the last: see helper.broker.
+    follow where the kernel cannot lead every port to one. "docker": where the host's is to answer.
+    "broker", the last: see helper.broker.
     """
 
     session: Session

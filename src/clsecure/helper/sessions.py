@@ -203,7 +203,7 @@ class Sessions:
             self._swap.close()
             self._swap = None
         self._swap = self._swap or Swap(self._human, worker)
-        has_containers = request.engine == "podman" or request.docker
+        has_containers = "podman" in (request.engine, request.docker)
         if has_containers and not container.subordinate(session.worker):
             with accounts.Accounts(self._root) as users:  # made for another mode
                 users.grant(session.worker)
