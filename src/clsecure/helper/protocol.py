@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from . import lean
+from .imagerecords import IMAGE_ANSWERS, IMAGE_REQUESTS
 from .records import BadField, Record
 
 TYPE_CHECKING = False
@@ -189,7 +190,7 @@ class Listed(Record):
 
 
 class Removed(Record):
-    """Nothing of the session is left."""
+    """Nothing of the session, or of the image, is left."""
 
 
 class Noted(Record):
@@ -229,7 +230,11 @@ def no_room(error: OSError) -> Failed:
 
 
 REQUESTS: dict[str, type[Record]] = {
-    kind.__name__: kind for kind in (Find, Open, Plant, Exec, Signal, Changes, Note, List, Remove)
+    kind.__name__: kind
+    for kind in (
+        *(Find, Open, Plant, Exec, Signal, Changes, Note, List, Remove),
+        *IMAGE_REQUESTS,
+    )
 }
 INIT_ANSWERS: dict[str, type[Record]] = {
     kind.__name__: kind for kind in (Ready, Started, Checked, Exited, Failed)
@@ -237,9 +242,10 @@ INIT_ANSWERS: dict[str, type[Record]] = {
 ANSWERS: dict[str, type[Record]] = {
     kind.__name__: kind
     for kind in (
-        Found, Opened, Started, Checked, Exited, Changed, Listed, Removed, Noted, Failed
+        *(Found, Opened, Started, Checked, Exited, Changed, Listed, Removed, Noted, Failed),
+        *IMAGE_ANSWERS,
     )
-}  # fmt: skip
+}
 
 
 def send(channel: socket.socket, message: Record, descriptors: tuple[int, ...] = ()) -> None:

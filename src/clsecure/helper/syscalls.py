@@ -22,6 +22,8 @@ _PIVOT_ROOT = 155 if _X86 else 41
 _KEYCTL = 250 if _X86 else 219
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _BPF = 321 if _X86 else 280
+_CAPSET = 126 if _X86 else 91
+_CAPABILITY_VERSION = 0x2008_0522  # linux/capability.h, _LINUX_CAPABILITY_VERSION_3
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x0002_0000, 0x0400_0000, 0x0800_0000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x1000_0000, 0x2000_0000, 0x4000_0000
@@ -39,7 +41,7 @@ _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH = 2, 4, 8
 NO_LINKS = RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_DUMPABLE = 1, 24, 4
-_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, _PR_SET_NO_NEW_PRIVS = 22, 2, 38
 
 
 class _MountAttributes(ctypes.Structure):
@@ -214,6 +216,24 @@ def drop_bounding_set() -> None:
             if capability == 0:
                 raise _fail("prctl(PR_CAPBSET_DROP)")
             return  # EINVAL: the kernel's last capability was the one before
+
+
+def keep_capabilities(kept: tuple[int, ...]) -> None:
+    """Give up every capability but these, of the first 32, for good."""
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0) < 0:
+        raise _fail("prctl(PR_SET_NO_NEW_PRIVS)")
+    drop_bounding_set()
+    mask = sum(1 << capability for capability in kept)
+    # capset(2): effective, permitted and inheritable, first of the capabilities 0 to 31.
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    data = (ctypes.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)
+    _call("capset", _CAPSET, header, data)
+
+
+def write_out(descriptor: int) -> None:
+    """Wait until the file system of that descriptor has everything on the disk."""
+    if _libc.syncfs(descriptor) < 0:
+        raise _fail("syncfs")
 
 
 def new_session_keyring() -> None:
