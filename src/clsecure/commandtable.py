@@ -147,6 +147,24 @@ _ALL = (
         values=(("allow", "HOST"), ("deny", "HOST"), ("publish", "PORT")),
     ),
     Command(
+        "image",
+        "pull, list and remove images for container mode",
+        "Images are file systems for `--mode container`. They are fetched by skopeo, with your\n"
+        "credentials, and kept by root, unpacked once and for you alone: a session cannot change\n"
+        "them. REF is HOST/NAME:TAG, oci-archive:PATH or docker-archive:PATH; IMAGE is a REF or the\n"
+        "first digits of a digest. `prune` removes what no session uses.",
+        (
+            ("clsecure image", "what there is, and how large it is"),
+            ("clsecure image pull debian:12", "from the registry for names without a host"),
+            ("clsecure image pull registry.example.org/tools/agent:3", "from your own"),
+            ("clsecure image pull oci-archive:agent.tar", "from a file, without a registry"),
+            ("clsecure image remove debian:12", "with all names that it has"),
+            ("clsecure image prune --yes", "all that no session uses, without a question"),
+        ),
+        operands=("list", "pull", "remove", "prune"),
+        values=(("pull", "REF"), ("remove", "IMAGE")),
+    ),
+    Command(
         "config",
         "show every setting and where it was set",
         "Shows each setting, its value, and the file and line, variable or flag that set it.\n"

@@ -81,4 +81,4 @@ SHOWING = frozenset({"info", "config"})
 SETTINGS = STARTING | SHOWING
 BUILDING = SETTINGS | {"demo", "doctor"}
 ONE_SESSION = SETTINGS | {"show", "diff", "import", "discard", "cleanup", "net"}
-EVERYWHERE = ONE_SESSION | {"list", "setup", "doctor", "demo", "completion"}
+EVERYWHERE = ONE_SESSION | {"list", "setup", "doctor", "demo", "completion", "image"}

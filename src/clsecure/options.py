@@ -244,7 +244,7 @@ OPTIONS: tuple[Option, ...] = (
         kind=Kind.BOOLEAN,
         group=Group.SCRIPTS,
         flags=(Flag(("--json",), "print one JSON document", constant=True),),
-        commands=SHOWING | {"list", "show", "diff", "import", "doctor", "net"},
+        commands=SHOWING | {"list", "show", "diff", "import", "doctor", "net", "image"},
         default=False,
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from typing import TextIO
@@ -170,13 +170,18 @@ class Output:
                     return letter
             self.note(f"please answer one of {', '.join(choices)}")
 
-    def progress(self, text: str) -> AbstractContextManager[None]:
-        """Show `text` with a spinner while the body runs: after a second, on a terminal only."""
+    def progress(
+        self, text: str, amount: Callable[[], str] | None = None
+    ) -> AbstractContextManager[None]:
+        """Show `text` with a spinner while the body runs: after a second, on a terminal only.
+
+        `amount` says, in our own words, how far it is; it is called from another thread.
+        """
         if not is_terminal(self.stderr):
             return nullcontext()
         from clsecure.spinner import spinning  # threading, only at a terminal
 
-        return spinning(self.stderr, escape(text))
+        return spinning(self.stderr, escape(text), amount)
 
     def flush(self) -> None:
         """Hand over what is buffered. Raises BrokenPipeError when the reader has gone."""

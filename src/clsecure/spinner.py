@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from typing import TextIO
@@ -14,10 +14,13 @@ _STEP = 0.12
 
 
 @contextmanager
-def spinning(stream: TextIO, text: str) -> Iterator[None]:
-    """Turn a sign before `text` (escaped already) while the body runs, then clear the line."""
+def spinning(stream: TextIO, text: str, amount: Callable[[], str] | None = None) -> Iterator[None]:
+    """Turn a sign before `text` (escaped already) while the body runs, then clear the line.
+
+    `amount` is asked at each turn how far it is, and what it says stands behind the text.
+    """
     ended = threading.Event()
-    thread = threading.Thread(target=_turn, args=(stream, text, ended), daemon=True)
+    thread = threading.Thread(target=_turn, args=(stream, text, amount, ended), daemon=True)
     thread.start()
     try:
         yield
@@ -26,12 +29,15 @@ def spinning(stream: TextIO, text: str) -> Iterator[None]:
         thread.join()
 
 
-def _turn(stream: TextIO, text: str, ended: threading.Event) -> None:
+def _turn(
+    stream: TextIO, text: str, amount: Callable[[], str] | None, ended: threading.Event
+) -> None:
     if ended.wait(_DELAY):
         return
-    shown = text[: max(shutil.get_terminal_size().columns - 3, 10)]
+    width = max(shutil.get_terminal_size().columns - 3, 10)
     for sign in cycle("|/-\\"):
-        stream.write(f"\r{sign} {shown}")
+        behind = amount() if amount else ""
+        stream.write(f"\r{sign} {text[: width - len(behind)]}{behind}\x1b[K")
         stream.flush()
         if ended.wait(_STEP):
             break

@@ -158,6 +158,7 @@ def new_human() -> Iterator[Human]:
     finally:
         end_processes(human)  # of a test that was interrupted, perhaps
         human.clsecure("cleanup", "--all", "--yes", code=None)
+        human.clsecure("image", "prune", "--yes", code=None)
         rule.unlink(missing_ok=True)
         end_processes(human)
         subprocess.run(["userdel", "-r", "-f", name], check=False, capture_output=True)

@@ -24,7 +24,7 @@ HUMAN = "clsecure-t-"
 STATE = Path(ROOT)
 ALONE = "CLSECURE_TEST_ALONE"  # environment: what others leave is this run's, too
 REGISTER = "CLSECURE_TEST_HUMANS"  # environment: the file in which a run notes its humans
-_KEPT = ("users.lock", "last-uid")  # root's own, and meant to stay
+_KEPT = ("users.lock", "last-uid", "images")  # root's own, and meant to stay
 _DATABASES = ("passwd", "group", "subuid", "subgid")
 _SHARED = ("home", "tmp", "var/tmp", "dev/shm", "run", "opt", "srv")
 _PLACES = (
@@ -187,6 +187,8 @@ def _state() -> Iterator[Left]:
     for place in STATE.glob("*"):
         if place.name not in _KEPT:
             yield Left("state", str(place), place.name)
+    for place in STATE.glob("images/*"):
+        yield Left("images", str(place), place.name)
 
 
 def _processes() -> Iterator[Left]:
