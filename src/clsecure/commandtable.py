@@ -151,8 +151,8 @@ _ALL = (
         "pull, list and remove images for container mode",
         "Images are file systems for `--mode container`. They are fetched by skopeo, with your\n"
         "credentials, and kept by root, unpacked once and for you alone: a session cannot change\n"
-        "them. REF is HOST/NAME:TAG, oci-archive:PATH or docker-archive:PATH; IMAGE is a REF or the\n"
-        "first digits of a digest. `prune` removes what no session uses.",
+        "them. REF is HOST/NAME:TAG, oci-archive:PATH or docker-archive:PATH; IMAGE is a REF or a\n"
+        "digest, which may be cut short. `prune` removes what no session uses.",
         (
             ("clsecure image", "what there is, and how large it is"),
             ("clsecure image pull debian:12", "from the registry for names without a host"),

@@ -64,6 +64,7 @@ def look(environ: Mapping[str, str]) -> tuple[Check, ...]:
         _accounts,
         _room,
         _tools,
+        _images,
         lambda: _agent(environ, home),
         lambda: _terminal(environ),
     ]
@@ -226,6 +227,13 @@ def _tools() -> Check:
         found = f"no {', '.join(missing)}"
         return Check("tools", Status.MISSING, purpose, found, _install(missing[0]))
     return Check("tools", Status.OK, purpose, "find, grep, tar")
+
+
+def _images() -> Check:
+    purpose = "pulls images for container mode"
+    if not _find("skopeo"):
+        return Check("images", Status.WEAK, purpose, "no skopeo", _install("skopeo"))
+    return Check("images", Status.OK, purpose, f"skopeo {_dotted(_version('skopeo'))}")
 
 
 def _agent(environ: Mapping[str, str], home: Path) -> Check:

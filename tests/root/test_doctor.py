@@ -14,7 +14,7 @@ pytestmark = pytest.mark.root
 
 NAMES = (
     "python", "root", "git", "kernel", "user namespaces", "seccomp", "cgroup v2",
-    "engine", "containers", "users", "room", "tools", "agent", "terminal",
+    "engine", "containers", "users", "room", "tools", "images", "agent", "terminal",
 )  # fmt: skip
 
 

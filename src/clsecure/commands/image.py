@@ -21,10 +21,14 @@ _STEP = 1024
 def run(invocation: Invocation) -> int:
     """List, pull, remove or prune images."""
     operand, *values = invocation.arguments or ("list",)
+    # What is wrong with a reference is said before anybody is asked for a password.
+    wanted = None
+    if operand == "pull":
+        wanted = images.wanted(values[0], invocation.cwd, invocation.environ)
     helper = privileged.start(invocation.environ, may_ask=invocation.output.can_ask)
     try:
-        if operand == "pull":
-            return _pull(invocation, helper, values[0])
+        if wanted:
+            return _pull(invocation, helper, wanted)
         if operand == "remove":
             return _remove(invocation, helper, values[0])
         if operand == "prune":
@@ -45,9 +49,9 @@ def _list(invocation: Invocation, helper: Helper) -> int:
     return ExitCode.OK
 
 
-def _pull(invocation: Invocation, helper: Helper, text: str) -> int:
+def _pull(invocation: Invocation, helper: Helper, wanted: images.Wanted) -> int:
     output = invocation.output
-    pulled = images.pull(helper, text, invocation.cwd, invocation.environ, output)
+    pulled = images.pull(helper, wanted, invocation.environ, output)
     image = pulled.image
     if pulled.left_out:
         output.warn(f"{pulled.left_out} devices, pipes or sockets of the image were left out")

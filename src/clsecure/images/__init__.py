@@ -25,9 +25,17 @@ from clsecure.images import reference
 from clsecure.output import Output
 
 if TYPE_CHECKING:
+    from clsecure.images.fetch import Skopeo
     from clsecure.privileged import Helper
 
 _SHORTEST = 6  # hexadecimal digits of a digest that are taken for one
+
+
+class Wanted(NamedTuple):
+    """An image to be pulled, and what fetches it."""
+
+    source: reference.Reference
+    skopeo: Skopeo
 
 
 class Pulled(NamedTuple):
@@ -54,17 +62,24 @@ def ensure(
     helper: Helper, text: str, cwd: Path, environ: Mapping[str, str], output: Output
 ) -> Image:
     """Return the image that a reference means, pulled where it is missing; raises UserError."""
-    return find(helper, text, cwd) or pull(helper, text, cwd, environ, output).image
+    found = find(helper, text, cwd)
+    if found is not None:
+        return found
+    return pull(helper, wanted(text, cwd, environ), environ, output).image
 
 
-def pull(
-    helper: Helper, text: str, cwd: Path, environ: Mapping[str, str], output: Output
-) -> Pulled:
+def wanted(text: str, cwd: Path, environ: Mapping[str, str]) -> Wanted:
+    """Make ready to pull what a reference means; nothing is asked yet. Raises UserError."""
+    from clsecure.images import fetch  # a start that finds its image does not need it
+
+    return Wanted(reference.parse(text, cwd), fetch.Skopeo(environ))
+
+
+def pull(helper: Helper, what: Wanted, environ: Mapping[str, str], output: Output) -> Pulled:
     """Fetch an image and have root unpack it, unless it is there already; raises UserError."""
-    from clsecure.images import blobs, fetch  # a start that finds its image needs neither
+    from clsecure.images import blobs, fetch
 
-    source = reference.parse(text, cwd)
-    skopeo = fetch.Skopeo(environ)
+    source, skopeo = what
     with output.progress(f"asking for {source.name}"):
         announced = skopeo.announced(source)
     known = {image.digest for image in stored(helper)}
@@ -75,7 +90,7 @@ def pull(
         amount = fetch.Amount(directory, announced.size)
         with output.progress(f"fetching {source.name}", amount.text):
             skopeo.copy(source, directory)
-        with blobs.opened(directory) as (digest, descriptors):
+        with blobs.opened(directory / "blobs") as (digest, descriptors):
             request = ImageAdd(digest=digest, reference=source.name)
             with output.progress(f"unpacking {source.name}"):
                 added = helper.ask(request, ImageAdded, descriptors)[0]

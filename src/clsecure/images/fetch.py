@@ -63,14 +63,15 @@ class Skopeo:
         return Announced(digest=blobs.digest_of(manifest), size=size)
 
     def copy(self, source: Reference, directory: Path) -> None:
-        """Fetch an image into that directory; its digests are checked on the way.
+        """Fetch an image into `blobs` below that directory; its digests are checked on the way.
 
         Raises UserError.
         """
-        # Its own temporary files are to go with the directory, too.
-        self._environ["TMPDIR"] = str(directory)
         flags = [f"--src{flag[1:]}" for flag in _without_tls(source)]
-        self._run(source, "copy", "--quiet", *flags, source.source, f"dir:{directory}")
+        scratch = directory / "scratch"  # into which it unpacks archives
+        scratch.mkdir()
+        words = ("copy", "--quiet", *flags, source.source, f"dir:{directory}/blobs")
+        self._run(source, "--tmpdir", str(scratch), *words)
 
     def _run(self, source: Reference, *words: str) -> bytes:
         ended = process.run(self._program, *words, env=self._environ, check=False)
@@ -89,7 +90,7 @@ class Amount:
         """Return it, with what is expected where that is known."""
         arrived = 0
         with suppress(OSError):  # files get other names while they are counted
-            arrived = sum(each.stat().st_size for each in self._directory.iterdir())
+            arrived = sum(each.stat().st_size for each in self._directory.glob("*/*"))
         of = f" of {-(-self._expected // _MEBIBYTE)}" if self._expected else ""
         return f": {arrived // _MEBIBYTE}{of} MiB"
 
