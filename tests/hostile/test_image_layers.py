@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from caller import PACKAGE, Caller, patched
 
+from clsecure.helper import images
 from clsecure.helper.imagerecords import (
     ImageAdd,
     ImageAdded,
@@ -23,7 +24,7 @@ from clsecure.helper.imagerecords import (
     ImageRemove,
     Images,
 )
-from clsecure.helper.protocol import Failed, Removed, memory_file
+from clsecure.helper.protocol import Failed, Refusal, Removed, memory_file, send
 from world.live import until
 from world.ociimage import (
     Entry,
@@ -455,8 +456,6 @@ def is_unpacking(human):
 
 def begin(caller, image):
     files = [memory_file(blob) for blob in image.blobs]
-    from clsecure.helper.protocol import send
-
     send(caller.channel, ImageAdd(digest=image.digest, reference="x:1"), tuple(files))
     for file in files:
         os.close(file)
@@ -515,20 +514,42 @@ def test_the_unpacking_process_has_next_to_no_rights(human, tmp_path):
 
 
 def test_an_image_in_use_cannot_be_removed(human, caller):
-    import fcntl
-
-    image = build(layer(Entry("a")))
+    uid, image = human.account.pw_uid, build(layer(Entry("a", b"1")))
     assert isinstance(add(caller, image), ImageAdded)
-    held = os.open(store(human) / image.digest[7:], os.O_RDONLY | os.O_DIRECTORY)
-    fcntl.flock(held, fcntl.LOCK_SH)
+    tree = images.tree(uid, image.digest)
+    assert os.listdir(tree.rootfs) == ["a"]
+    assert tree.image.digest == image.digest
     (found,) = caller.ask(ImageList()).images
     assert found.running
     answer = caller.ask(ImageRemove(digest=image.digest))
     assert isinstance(answer, Failed)
     assert answer.code == 5
-    os.close(held)
+    tree.close()
     (found,) = caller.ask(ImageList()).images
     assert not found.running
+    with pytest.raises(Refusal, match="not there"):
+        images.tree(uid + 1, image.digest)
+    with pytest.raises(Refusal, match="not there"):
+        images.tree(uid, digest(b""))
+
+
+def test_a_record_that_cannot_be_read_is_no_image_and_is_mended(human, caller):
+    image = build(layer(Entry("a", b"1")))
+    assert isinstance(add(caller, image), ImageAdded)
+    (store(human) / image.digest[7:] / "image.json").write_text("{")
+    assert caller.ask(ImageList()) == Images(images=())
+    assert isinstance(add(caller, image), ImageAdded)
+    assert len(caller.ask(ImageList()).images) == 1
+
+
+def test_an_image_has_so_many_names_and_no_more(caller):
+    image = build(layer(Entry("a", b"1")))
+    add(caller, image)
+    for number in range(99):
+        named = ImageName(digest=image.digest, reference=f"n:{number}")
+        assert isinstance(caller.ask(named), ImageAdded)
+    answer = caller.ask(ImageName(digest=image.digest, reference="one:more"))
+    assert isinstance(answer, Failed)
 
 
 def test_control_without_the_comparison_another_layer_gets_in(human, tmp_path):

@@ -86,6 +86,7 @@ def _add(
         found = store.find(name)
         if found is not None:
             return ImageAdded(image=store.rename(found, request.reference))
+        store.clear(name)
         with store.making() as new:
             os.mkdir("rootfs", 0o755, dir_fd=new)
             root = os.open("rootfs", _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=new)
@@ -96,7 +97,7 @@ def _add(
                 os.close(root)
             image = Image(
                 digest=request.digest,
-                references=(),
+                references=(request.reference,),
                 size=unpacked.size,
                 entries=unpacked.entries,
                 architecture=config.architecture,

@@ -27,6 +27,7 @@ _PLACE = "images"
 _NEW, _OLD = "new", "old"  # no digest is so short
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_RECORD = 16 << 20
+_MAX_NAMES = 100
 _ATTEMPTS = 10
 
 
@@ -75,6 +76,11 @@ class Store:
         """Return an image's record, or None."""
         return _look(self._directory, name)
 
+    def clear(self, name: str) -> None:
+        """Remove what is there under an image's name without a record that can be read."""
+        if name in os.listdir(self._directory):
+            self.remove(name)
+
     def making(self) -> _Making:
         """Return a context with a new, empty directory, which is removed without `finish`."""
         return _Making(self, self._directory)
@@ -87,6 +93,8 @@ class Store:
         """Let the reference mean this image, and no other one; returns the image."""
         named = image
         if reference not in image.references:
+            if len(image.references) >= _MAX_NAMES:
+                raise Refusal(f"the image has {_MAX_NAMES} names already", code=2)
             named = image.replace(references=(*image.references, reference))
             self._write(named)  # first: cut short, it leaves two images of that name, never none
         for other in _images(self._directory):

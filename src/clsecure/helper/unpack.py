@@ -11,7 +11,7 @@ import os
 import stat
 import tarfile
 
-from .layers import Layer
+from .layers import CHUNK, Layer
 from .protocol import Refusal
 from .removal import remove_tree
 
@@ -63,7 +63,7 @@ class Unpacking:
         with tarfile.open(  # type: ignore[call-overload]  # of the layer it only reads
             fileobj=layer,
             mode="r|",
-            bufsize=_CHUNK,
+            bufsize=CHUNK,
             encoding="utf-8",
             errors="surrogateescape",
         ) as archive:
@@ -152,14 +152,14 @@ class Unpacking:
         if not (0 <= entry.uid <= _LAST_ID and 0 <= entry.gid <= _LAST_ID):
             raise Refusal("a file in the image has an owner that cannot be one", code=3)
         os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
-        if entry.issym():
-            return
-        os.chmod(path, entry.mode & _MODES)
-        for key, value in entry.pax_headers.items():
-            name = key.removeprefix(_ATTRIBUTE)
-            # Those of `user.overlay.` would mean something to a mount over the image.
-            if name != key and name.startswith("user.") and not name.startswith("user.overlay."):
-                _set_attribute(path, name, value)
+        if not entry.issym():
+            os.chmod(path, entry.mode & _MODES)
+            for key, value in entry.pax_headers.items():
+                name = key.removeprefix(_ATTRIBUTE)
+                # Those of `user.overlay.` would mean something to a mount over the image.
+                is_plain = name.startswith("user.") and not name.startswith("user.overlay.")
+                if name != key and is_plain:
+                    _set_attribute(path, name, value)
         seconds = _time(entry)
         os.utime(path, (seconds, seconds), follow_symlinks=False)
 
