@@ -42,6 +42,9 @@ class Network(StrEnum):
     OPEN = "open"
 
 
+HOST = "host"  # as an image: the host's own programs
+
+
 class Docker(StrEnum):
     """Which containers the agent may start."""
 

@@ -37,6 +37,7 @@ class Config(NamedTuple):
 
     mode: Mode
     engine: Engine
+    image: str
     workspace: WorkspaceKind
     full_clone: bool
     network: Network

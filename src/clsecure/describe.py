@@ -48,7 +48,8 @@ def start_line(opened: OpenSession) -> str:
 
 def engine_words(plan: Plan) -> str:
     """Return the engine in brackets, where there is one."""
-    return f" ({plan.engine})" if plan.engine != "none" else ""
+    image = f", {plan.config.image}" if plan.engine == "podman" and plan.image else ""
+    return f" ({plan.engine}{image})" if plan.engine != "none" else ""
 
 
 def workspace_words(plan: Plan) -> str:

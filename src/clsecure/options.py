@@ -57,6 +57,20 @@ OPTIONS: tuple[Option, ...] = (
         meaning="`auto` takes firejail and, where that is missing, bubblewrap.",
     ),
     Option(
+        name="image",
+        kind=Kind.TEXT,
+        group=Group.BOX,
+        flags=(Flag(("--image",), "the root file system of container mode", metavar="IMAGE"),),
+        commands=BUILDING,
+        default="host",
+        key="image",
+        meaning="What a container has as its root directory. `host`: this host's programs, and a "
+        "small `/etc`. Else an image: `docker.io/library/debian:12`, `oci-archive:FILE` or "
+        "`docker-archive:FILE`. It is pulled once, when it is first needed, or by `clsecure image "
+        "pull`, and never written to. The agent must be in it, or run in it: a native `claude` "
+        "needs its C library, one from npm its node.",
+    ),
+    Option(
         name="workspace",
         kind=Kind.CHOICE,
         group=Group.BOX,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import agent, endpoint
 from clsecure.choices import Docker, Need, Network, WorkspaceKind
@@ -14,6 +14,9 @@ from clsecure.errors import ExitCode, UserError
 from clsecure.facts import Facts
 from clsecure.helper.layout import INSIDE
 from clsecure.modes import engine_for, require_podman
+
+if TYPE_CHECKING:
+    from clsecure.helper.imagerecords import Image
 
 # Overlays on idmapped layers; fs/overlayfs/super.c, ovl_get_layers().
 _OVERLAY_SINCE = (5, 19)
@@ -56,6 +59,8 @@ class Plan(NamedTuple):
     endpoint: endpoint.Endpoint | None  # None: nothing passes
     agent_environment: Mapping[str, str]
     exposed: tuple[Path, ...]
+    may_fetch: bool = True  # whether an image that is missing may be pulled
+    image: Image | None = None  # known once the helper was asked; None: the host's programs
 
     @property
     def project(self) -> Path:
@@ -104,6 +109,7 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
         agent=found,
         endpoint=api,
         agent_environment=variables,
+        may_fetch=need is not Need.NONE,
         exposed=tuple(dict.fromkeys((*(found.exposed if found else ()), *_asked_for(config)))),
     )
 
@@ -113,8 +119,11 @@ def environment(plan: Plan, environ: Mapping[str, str], worker: str, uid: int) -
     from_human = {name: environ[name] for name in _FROM_HUMAN if environ.get(name)}
     found = plan.agent.path if plan.agent else ()
     own = (_BIN,) if plan.config.docker is Docker.PODMAN else ()
-    path = dict.fromkeys(str(each) for each in (*own, *found, *agent.system_path()))
+    images = _image_variables(plan.image)
+    inherited = images.get("PATH", "").split(":") if images.get("PATH") else ()
+    path = dict.fromkeys(str(each) for each in (*own, *found, *inherited, *agent.system_path()))
     return {
+        **images,
         "LANG": "C.UTF-8",
         "TERM": "dumb",
         **from_human,
@@ -132,6 +141,11 @@ def environment(plan: Plan, environ: Mapping[str, str], worker: str, uid: int) -
         "GIT_CONFIG_KEY_0": "core.checkStat",
         "GIT_CONFIG_VALUE_0": "minimal",
     }
+
+
+def _image_variables(image: Image | None) -> dict[str, str]:
+    words = image.environment if image else ()
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
 def _docker_variables(docker: Docker) -> dict[str, str]:

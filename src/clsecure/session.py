@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from clsecure import network, privileged
 from clsecure import plan as planning
 from clsecure.agent import history_directory
-from clsecure.choices import WorkspaceKind
+from clsecure.choices import HOST, Mode, WorkspaceKind
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.protocol import (
     UNSUPPORTED,
@@ -101,6 +101,9 @@ def open_box(
     with ExitStack() as stack:
         doors = stack.enter_context(ExitStack())  # to be open only while they are served
         published = network.publish(plan, doors)
+        if plan.config.mode is Mode.CONTAINER and plan.config.image != HOST:
+            plan = _with_image(opening, environ, output)
+            opening = opening._replace(plan=plan)
         hidden = opening.scan.result()
         if session is not None:
             plan = plan._replace(workspace=WorkspaceKind(session.workspace))
@@ -134,6 +137,18 @@ def open_box(
                     clone.fill(box, plan.facts.repository, copied, hidden)
                 box.note(-1, -1)  # only now is there a session: half a copy would look like work
         yield OpenSession(plan, box, record, hidden, session is not None, opened.probe, served)
+
+
+def _with_image(opening: Opening, environ: Mapping[str, str], output: Output) -> Plan:
+    from clsecure import images
+
+    plan, text, helper = opening.plan, opening.plan.config.image, opening.helper
+    if plan.may_fetch:
+        return plan._replace(image=images.ensure(helper, text, plan.facts.cwd, environ, output))
+    found = images.find(helper, text, plan.facts.cwd)
+    if found is None:  # the way home needs none
+        output.warn(f"the image {text} is not there: the host's programs stand in for it")
+    return plan._replace(image=found)
 
 
 def remove(opening: Opening, worker: str) -> None:
@@ -246,5 +261,6 @@ def open_request(
         listeners=network.listeners(api),
         broker=api is not None,
         docker=plan.config.docker.value,
+        image=plan.image.digest if plan.image else "",
         probe=history_directory(plan.facts.cwd),
     )

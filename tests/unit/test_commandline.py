@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clsecure.choices import Mode, Network, OnExit, Start
+from clsecure.choices import Docker, Mode, Network, OnExit, Start
 from clsecure.commandline import parse
 from clsecure.commandtable import COMMANDS
 from clsecure.errors import ExitCode, UserError
@@ -42,8 +42,8 @@ def mistake(*words):
         (["--no-network"], "run", {"network": Network.NONE}),
         (["--network", "filtered"], "run", {"network": Network.FILTERED}),
         (["--allow-network", "--no-network"], "run", {"network": Network.NONE}),
-        (["--allow-docker"], "run", {"docker": True}),
-        (["--no-docker"], "run", {"docker": False}),
+        (["--allow-docker"], "run", {"docker": Docker.HOST}),
+        (["--no-docker"], "run", {"docker": Docker.NONE}),
         (["--install-deps"], "run", {"install_dependencies": True}),
         (["--config"], "config", {}),
         (["--info"], "info", {}),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clsecure.choices import Mode, Network, Provider, Secret
+from clsecure.choices import Docker, Mode, Network, Provider, Secret
 from clsecure.config import Config, merge, parse
 from clsecure.errors import ExitCode, UserError
 from clsecure.options import BY_NAME, OPTIONS
@@ -38,8 +38,8 @@ def entry(name, value, layer):
         ("network = 0", {"network": Network.FILTERED}),
         ("network = None", {"network": Network.NONE}),
         ("network = open", {"network": Network.OPEN}),
-        ("docker = 1", {"docker": True}),
-        ("allow_docker = NO", {"docker": False}),
+        ("docker = 1", {"docker": Docker.HOST}),
+        ("allow_docker = NO", {"docker": Docker.NONE}),
         ("install_dependencies = true", {"install_dependencies": True}),
         ("install_deps = false", {"install_dependencies": False}),
         ("setup_script = ./setup.sh --fast", {"setup_script": "./setup.sh --fast"}),
@@ -76,7 +76,7 @@ def test_format_of_old(line, expected):
         ("cleanup_hook_timeout = 3e1", "cannot be '3e1'", "5 to 300"),
         ("cleanup_hook_timeout = ٣٠", "cannot be '٣٠'", "5 to 300"),
         ("cleanup_hook_timeout = " + "9" * 5000, "cannot be '9", "5 to 300"),
-        ("docker = maybe", "docker cannot be 'maybe'", "true, yes, 1, false, no, 0"),
+        ("docker = maybe", "docker cannot be 'maybe'", "none, podman, host"),
         ("a\n[section]", "/home/me/config:1: this line is not `key = value`", "no sections"),
         ("= 1", "/home/me/config:1: this line", "comments"),
         ("setup_script = a\0b", "setup_script holds a NUL character", "remove"),

@@ -37,11 +37,12 @@ def test_table(project, capsys, monkeypatch):
 setting                 value                        set by
 mode                    namespace                    default
 engine                  auto                         default
+image                   host                         default
 workspace               auto                         default
 network                 none                         --no-network
 allow                   -                            default
 publish                 -                            default
-docker                  false                        default
+docker                  none                         default
 skip_docker_autodetect  false                        default
 hide                    27 default patterns, a\\x1bb  default, --hide
 show                    5 default patterns           default

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from clsecure.choices import Mode, Provider
+from clsecure.choices import Docker, Mode, Provider
 from clsecure.configfiles import load, read_project
 from clsecure.errors import ExitCode, UserError
 from clsecure.paths import state_directory
@@ -62,7 +62,7 @@ def test_xdg_config_home(world, tmp_path):
 def test_a_byte_order_mark_and_carriage_returns_are_fine(world):
     world.user_file.write_bytes(b"\xef\xbb\xbfmode = user\r\ndocker = yes\r\n")
     assert world.load().mode is Mode.USER
-    assert world.load().docker is True
+    assert world.load().docker is Docker.HOST
 
 
 def test_text_that_is_not_utf8_is_refused_with_its_line(world):

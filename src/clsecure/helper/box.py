@@ -20,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
 
+    from .images import Tree
+
 _NAMESPACES = (
     sc.CLONE_NEWNS
     | sc.CLONE_NEWPID
@@ -55,6 +57,7 @@ class Box:
             subordinate=container.subordinate(session.worker) if is_container else (),
         )
         contained = _contained(plan.subordinate) if is_container else None
+        tree = _image(session.human, request.image) if request.image else None
         inside = files.programs(), files.etc(request, account)
         builder = Builder(
             human=swap.human,
@@ -64,6 +67,8 @@ class Box:
             set_uid=request.docker == "podman" or request.engine in ("firejail", "podman"),
             tun=request.docker == "podman",
             contained=contained,
+            # By its path, all of which is root's: a mount is cloned in the namespace it is in.
+            image=os.readlink(f"/proc/self/fd/{tree.rootfs}") if tree else "",
         )
         self.cgroup = Cgroup(session.worker)
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -77,6 +82,8 @@ class Box:
         theirs.close()
         if contained is not None:
             os.close(contained)
+        if tree:
+            tree.close()  # init has a copy of the lock, for as long as there is the box
         self.ended = sc.pidfd_open(self.pid)
 
     def ask(self, request: Record, descriptors: tuple[int, ...] = ()) -> None:
@@ -105,6 +112,12 @@ class Box:
         self.channel.close()
         os.close(self.ended)
         self.cgroup.remove()
+
+
+def _image(human: int, digest: str) -> Tree:
+    from . import images  # what it imports takes longer than the whole of a start
+
+    return images.tree(human, digest)
 
 
 def _contained(ids: tuple[container.Range, ...]) -> int:

@@ -62,8 +62,6 @@ def check_open(request: Open, human: Owner) -> None:
     for field, choices in _CHOICES.items():
         if getattr(request, field) not in choices:
             raise Refusal(f"{field} must be one of {', '.join(choices)}", code=2)
-    if request.engine not in _ENGINES[request.mode]:
-        raise Refusal(f"mode {request.mode} does not go with engine {request.engine}", code=2)
     check_session(request.session)
     for worker in request.workers:
         check_worker(worker)
@@ -73,12 +71,20 @@ def check_open(request: Open, human: Owner) -> None:
     if not all(part not in ("", ".", "..") for part in request.probe.split("/")):
         raise Refusal("the probe is not a plain relative path", code=2)
     _check_listeners(request)
+    _check_engine(request)
+    human.act(lambda: _check_paths(request, human))
+
+
+def _check_engine(request: Open) -> None:
+    if request.engine not in _ENGINES[request.mode]:
+        raise Refusal(f"mode {request.mode} does not go with engine {request.engine}", code=2)
+    if request.image and request.engine != "podman":
+        raise Refusal("only a container has an image", code=2)
     for program, engine in ((FIREJAIL, "firejail"), (BUBBLEWRAP, "bubblewrap")):
         if request.engine == engine and not os.access(program, os.X_OK):
             raise Refusal(f"{program} is not installed", hint=f"install {engine}", code=4)
     if request.engine == "podman" or request.docker == "podman":
         _check_podman()
-    human.act(lambda: _check_paths(request, human))
 
 
 def _check_podman() -> None:

@@ -27,6 +27,7 @@ from .protocol import (
     send,
 )
 from .records import BadField
+from .rootfs import Rootfs
 
 _IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP)
 
@@ -60,8 +61,9 @@ class Init:
             builder.build(self._box.mounts, host, self._box.request.masks, files)
             _write_inside(programs)
             if self._box.subordinate:
-                users, groups = self._box.subordinate
-                container.furnish(self._box.mounts, host.links, files, (users, groups))
+                links = None if self._box.request.image else host.links
+                Rootfs(self._box.subordinate).furnish(self._box.mounts, files, links)
+                container.settle()
             if self._box.request.docker == "podman":
                 self._docker = Docker(self._box)
             elif self._box.request.docker == "host":

@@ -15,6 +15,7 @@ from .layout import INSIDE, Mount, writable_places
 from .lean import accept, signal, socket
 from .protocol import Exec, Open
 from .records import Record
+from .rootfs import interpreter
 from .seccomp import base_program, inner_program
 
 _TIOCSPTLCK, _TIOCGPTN, _TIOCSWINSZ = 0x4004_5431, 0x8004_5430, 0x5414
@@ -158,7 +159,8 @@ class Launch:
         resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
         sc.new_session_keyring()
         box = self._box
-        program = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", self._file)
+        python = interpreter(box.mounts, engines.PYTHON)
+        program = (*python, "-IS", f"{INSIDE}/gate.py", self._file)
         start = engines.start(engine, program, uid=box.uid, gid=box.gid, mounts=box.mounts)
         sc.set_seccomp(base_program())
         if not start.as_root:
@@ -189,7 +191,7 @@ def _document(box: Box, command: Exec, engine: str, address: str, tty: str) -> d
         "writable": writable_places(box.mounts),
         "own": ("/dev", *_ENGINE_OWN.get(box.request.engine, ())),
         "mounts": [
-            {"at": mount.at, "type": _TYPES.get(mount.kind, "")}
+            {"at": mount.at, "type": _type_of(mount, box.request, engine)}
             for mount in box.mounts
             if mount.kind in ("overlay", "clone", "home", "git", "objects", "exposed")
             or mount.at in ("/", "/proc", "/tmp", *(() if engine == "podman" else ("/run",)))
@@ -208,6 +210,11 @@ def _document(box: Box, command: Exec, engine: str, address: str, tty: str) -> d
         "terminal": command.rows > 0,
         "tty": tty,
     }
+
+
+def _type_of(mount: Mount, request: Open, engine: str) -> str:
+    is_images = request.image and engine == "podman" and mount.at == "/"
+    return "overlay" if is_images else _TYPES.get(mount.kind, "")
 
 
 # Where an engine may leave writable mounts: its own scratch directories, on tmpfs of this box.

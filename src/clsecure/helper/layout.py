@@ -120,7 +120,12 @@ def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[M
     files = [Mount(kind="file", at=path) for path in FILES]
     if "podman" in (request.engine, request.docker):
         own.append(Mount(kind="cgroup", at="/sys/fs/cgroup"))
-    if request.engine == "podman":
+    if request.image:
+        own += [
+            Mount(kind="image", at=ROOTFS, options=request.image),
+            Mount(kind="interpreter", at=f"{INSIDE}/host/usr", source="/usr"),
+        ]
+    elif request.engine == "podman":
         own += _rootfs(host)
     deep = sorted([*own, *exposed], key=lambda mount: mount.at.count("/"))
     return (Mount(kind="root", at="/"), *system, *deep, *project, *files)

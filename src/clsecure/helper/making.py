@@ -55,6 +55,7 @@ def make(root: int, request: Open, state: State, human: Owner, planting: Plantin
         human=human.uid,
         mode=request.mode,
         engine=request.engine,
+        image=request.image,
         workspace=request.workspace,
         base=request.base,
         git_dir=request.git_dir,

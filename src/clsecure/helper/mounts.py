@@ -12,6 +12,7 @@ from .etclayer import etc_layer
 from .layout import DEVICES, INSIDE, WITH_SERVICES, Host, Mount
 from .masklayer import mask_layer
 from .places import Owner, Places
+from .protocol import Refusal
 
 STAGING = "/var/lib/clsecure"  # root-owned and there on every host: the new root is put on it first
 _QUIET = sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV
@@ -40,11 +41,12 @@ class Builder:
         state: str,
         set_uid: bool,
         contained: int | None = None,
+        image: str = "",
         tun: bool = False,
     ) -> None:
         """Note who is who; `contained` is the user namespace that makes files a container's."""
         self._human, self._worker, self._userns, self._state = human, worker, userns, state
-        self._contained = contained
+        self._contained, self._image_root = contained, image
         self._tun = tun
         self._set_uid = set_uid
         self._masks: tuple[str, ...] = ()
@@ -66,7 +68,9 @@ class Builder:
         sc.mount(None, "/", None, sc.MS_REC | sc.MS_PRIVATE)
         sc.mount("proc", "/proc", "proc", _PROC_FLAGS)  # the host's would show the host's processes
         trees = [
-            (mount, self._tree(mount)) for mount in mounts if mount.source or mount.kind in _OWN
+            (mount, self._tree(mount))
+            for mount in mounts
+            if mount.source or mount.kind in (*_OWN, "image")
         ]
         devices = [(name, sc.clone_tree(_open(f"/dev/{name}", os.O_PATH))) for name in DEVICES]
         root = sc.new_filesystem("tmpfs", (("mode", "0755"), ("size", "16m")), (), _QUIET)
@@ -127,8 +131,10 @@ class Builder:
     def _tree(self, mount: Mount) -> int:
         if mount.kind == "system":
             return self._system(mount)
-        if mount.kind == "rootfs":
+        if mount.kind in ("rootfs", "interpreter"):
             return self._rootfs(mount)
+        if mount.kind == "image":
+            return self._image()
         if mount.kind in _OWN:
             tree = sc.clone_tree(self._layer(_OWN[mount.kind]))
             sc.set_mount(tree, set_=_QUIET)
@@ -153,6 +159,21 @@ class Builder:
             attributes |= sc.MOUNT_ATTR_NOSUID
         sc.set_mount(tree, set_=attributes, recursive=True)
         return self._with_own_files(tree) if mount.at == "/etc" else tree
+
+    def _image(self) -> int:
+        # Written to by root alone, which puts mount points into it, and read-only after that.
+        if not self._image_root or self._contained is None:
+            raise Refusal("there is no image", code=2)
+        quiet = _READ_ONLY | sc.MOUNT_ATTR_IDMAP
+        lower = sc.clone_tree(_open(self._image_root, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
+        sc.set_mount(lower, set_=quiet, userns=self._contained)
+        scratch = sc.new_filesystem("tmpfs", (("mode", "0755"), ("size", "16m")), (), _QUIET)
+        for name in ("upper", "work"):
+            os.mkdir(name, 0o755, dir_fd=scratch)
+        upper, work = (
+            os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=scratch) for name in ("upper", "work")
+        )
+        return overlay((lower,), upper, work, (), _QUIET)
 
     def _rootfs(self, mount: Mount) -> int:
         source = _open(mount.source, os.O_PATH | os.O_DIRECTORY)

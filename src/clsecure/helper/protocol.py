@@ -67,6 +67,7 @@ class Open(Record):
     listeners: tuple[Listener, ...]
     probe: str  # a directory in the worker's home: does it hold anything?
     broker: bool = False  # also give a socket on which connections into the box are asked for
+    image: str = ""  # digest of the image that is podman's root directory; empty: the host's
     docker: str = "none"  # none | podman: the box's own, at a socket | host: a socket to be served
 
 
@@ -138,6 +139,7 @@ class Session(Record):
     commits: int = -1
     changes: int = -1
     running: bool = False
+    image: str = ""  # as in Open
 
 
 class Found(Record):

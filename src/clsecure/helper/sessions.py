@@ -165,7 +165,11 @@ class Sessions:
                 raise Refusal("this session was made for another workspace", code=2)
             state.uncount()
             session = session.replace(
-                mode=request.mode, engine=request.engine, commits=-1, changes=-1
+                mode=request.mode,
+                engine=request.engine,
+                image=request.image,
+                commits=-1,
+                changes=-1,
             )
             return self._build(request, state, session)
         except BaseException:

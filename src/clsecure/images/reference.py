@@ -65,7 +65,11 @@ def _archive(transport: str, rest: str, cwd: Path) -> Reference:
         raise UserError(f"{transport}: needs a path", code=ExitCode.USAGE)
     absolute = cwd / path
     if not absolute.is_file():
-        raise UserError(f"there is no file {absolute}", code=ExitCode.USAGE)
+        raise UserError(
+            f"there is no file {absolute}",
+            hint="name an archive of this host, or an image such as docker.io/library/debian:12",
+            code=ExitCode.USAGE,
+        )
     name = f"{transport}:{absolute}{colon}{inside}"
     return Reference(name, name, is_archive=True)
 

@@ -1,0 +1,141 @@
+"""Container mode with an image as the root directory: small ones, which the tests write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from e2e.footprint import footprint
+from world import ociimage
+from world.ociimage import Entry, folder, hardlink, symlink
+
+BUSYBOX = Entry("bin/busybox", Path("/bin/busybox").read_bytes(), mode=0o755)
+TOOLS = ("sh", "ls", "cat", "id", "stat", "touch", "env", "pwd", "rm", "head", "tail", "mount")
+SMALL = (
+    folder("bin"),
+    BUSYBOX,
+    *(symlink(f"bin/{name}", "busybox") for name in TOOLS),
+    folder("etc"),
+    Entry("etc/passwd", b"root:x:0:0::/root:/bin/sh\n_apt:x:42:65534::/nonexistent:/bin/false\n"),
+    Entry("etc/of-the-image", b"yes\n"),
+    folder("opt/tools"),
+    Entry("opt/tools/hello", b"#!/bin/sh\necho $GREETING\n", mode=0o755),
+    Entry("bin/set-uid", BUSYBOX.content[:100], mode=0o4755),
+    Entry("srv/other", b"", owner=42),
+)  # fmt: skip
+CONFIG = {"Env": ["PATH=/opt/tools:/bin", "GREETING=hello from the image"]}
+
+
+def archive(human, name, *layers, **config):
+    """Write an image of these layers into the human's home; returns how it is named."""
+    built = ociimage.build(*(ociimage.layer(*each) for each in layers), **config)
+    path = ociimage.write_archive(built, human.home / name)
+    return f"oci-archive:{path}"
+
+
+@pytest.fixture(scope="module")
+def small(human):
+    return archive(human, "small.tar", SMALL, config=CONFIG)
+
+
+@pytest.fixture(scope="module")
+def top(human):
+    human.agent("id -u; cat /etc/of-the-image; hello; echo work > made")
+    return human.repository("imaged")
+
+
+def in_image(image, *words):
+    return ("exec", "--mode", "container", "--image", image, "--", *words)
+
+
+def test_a_whole_session_in_an_image_without_python_or_a_c_library(human, top, small):
+    ran = human.clsecure("--mode", "container", "--image", small, cwd=top)
+    uid, *said = ran.stdout.splitlines()
+    assert int(uid) >= 66000
+    assert said == ["yes", "hello from the image"]
+    assert f"container mode (podman, {small})" in ran.stderr
+    (kept,) = json.loads(human.clsecure("list", "--json", cwd=top).stdout)
+    assert kept["changes"] == 1
+    (image,) = json.loads(human.clsecure("image", "list", "--json", cwd=top).stdout)
+    assert image["used"] or image["in_use"]
+    human.clsecure("import", "--branch", "home", "--yes", cwd=top)
+    assert human.run("git", "show", "home:made", cwd=top).stdout == "work\n"
+
+
+def test_the_root_directory_is_the_images(human, top, small):
+    script = """
+    cat /etc/passwd; ls -d /usr/bin /usr/lib 2>&1
+    stat -c '%u %a' /bin/busybox /srv/other /bin/set-uid
+    touch /bin/made /etc/made /made 2>&1; cat /etc/resolv.conf
+    """
+    said = human.clsecure(*in_image(small, "sh", "-c", script), cwd=top).stdout
+    assert "_apt:x:42:" in said
+    assert "claude-worker-imaged" in said
+    assert f"\n{human.name}:" not in said
+    assert "/usr/bin: No such file" in said
+    assert "0 755\n42 644\n0 755\n" in said  # no set-uid bit is left
+    assert said.count("Read-only file system") == 3
+    assert "nameserver 127.0.0.1" in said
+
+
+def test_it_is_pulled_once_and_shared(human, top, small):
+    human.clsecure(*in_image(small, "touch", "/tmp/x"), cwd=top)
+    state = Path("/var/lib/clsecure/images", str(human.account.pw_uid))
+    stored = [path for path in state.iterdir() if len(path.name) == 64]
+    before = {path: path.stat().st_mtime_ns for path in stored[0].rglob("*")}
+    human.clsecure(*in_image(small, "sh", "-c", "rm -rf /* 2>/dev/null; pwd"), cwd=top)
+    human.clsecure("exec", "--mode", "container", "--image", small, "-s", "b", "--", "pwd", cwd=top)
+    assert {path: path.stat().st_mtime_ns for path in stored[0].rglob("*")} == before
+    human.clsecure("discard", "-s", "b", "--yes", cwd=top)
+
+
+def test_a_missing_program_or_image_is_one_clear_line(human, top, small):
+    ended = human.clsecure(*in_image(small, "python3"), cwd=top, code=127)
+    assert ended.stderr == "clsecure: python3 cannot be run in the box: No such file or directory\n"
+    ended = human.clsecure(*in_image("oci-archive:/nowhere", "pwd"), cwd=top, code=None)
+    assert ended.returncode in {2, 4}
+    assert len(ended.stderr.splitlines()) == 2
+
+
+# What an image could hold in order to have root write somewhere else.
+TRAPS = {
+    "etc-to-the-home": (folder("bin"), BUSYBOX, symlink("etc", "HOME")),
+    "etc-upwards": (BUSYBOX, symlink("etc", "../../../../../../HOME")),
+    "accounts-to-the-project": (BUSYBOX, folder("etc"), symlink("etc/passwd", "TOP/planted")),
+    "scratch-to-the-home": (BUSYBOX, symlink("tmp", "HOME"), symlink("var", "HOME")),
+    "home-to-the-system": (BUSYBOX, symlink("home", "/usr/share"), symlink("run", "/etc")),
+    "mount-point-is-a-link": (BUSYBOX, symlink("dev", "/proc"), symlink("sys", "/")),
+    "everything-is-a-file": (BUSYBOX, Entry("etc"), Entry("home"), Entry("tmp"), Entry("run")),
+    "accounts-are-a-large-file": (BUSYBOX, Entry("etc/passwd", b"x" * (3 << 20))),
+    "hard-link": (BUSYBOX, folder("etc"), hardlink("etc/passwd", "bin/busybox")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_no_image_has_root_write_elsewhere(human, top, trap):
+    def files():
+        """All files of the human's and of /etc, but for what is noted and cached."""
+        found = (*footprint(human.home), *footprint(Path("/etc")))
+        return {
+            path for path in found if not {".local", ".git", "sudoers.d"} & set(path.split("/"))
+        }
+
+    def aimed(entry):
+        target = entry.link.replace("HOME", str(human.home)).replace("TOP", str(top))
+        return entry._replace(link=target.replace("..//", "../"))
+
+    before = files()
+    image = archive(human, f"{trap}.tar", tuple(aimed(each) for each in TRAPS[trap]))
+    written = human.home / f"{trap}.tar"
+    ran = human.clsecure(*in_image(image, "/bin/busybox", "id", "-u"), cwd=top, code=None)
+    assert ran.returncode == 0 or (ran.returncode, len(ran.stderr.splitlines())) == (4, 2), ran
+    seen = human.clsecure(
+        *("exec", "--mode", "user", "--", "sh", "-c", "ls -A . ~ | sort"), cwd=top
+    )
+    assert not {"passwd", "group", "hosts", "planted", "resolv.conf"} & set(seen.stdout.split())
+    written.unlink()
+    human.clsecure("discard", "--yes", cwd=top, code=None)
+    human.clsecure("image", "prune", "--yes", cwd=top)
+    assert files() - before == set()
