@@ -5,11 +5,15 @@ Run as root with the checkout's `.venv/bin/python bench/start.py [--runs N]`. Th
 Python program that prints the monotonic clock when it starts; plain engines start the same program
 as the same user. "own share" is clsecure's time less that of the plain engine (user mode: less the
 plain program). Runs of all subjects alternate, so that a slow moment meets all of them.
+
+Container mode runs on the host's programs, and on an image of some 250 MB made of them, which plain
+rootless podman runs as well. Its limits are on the whole time to the agent.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,7 +35,15 @@ MODES = {  # in the human's configuration, so that the command is just `clsecure
     "firejail": "engine = firejail\n",
     "bubblewrap": "engine = bubblewrap\n",
     "container": "mode = container\n",
+    "image": "mode = container\nimage = {image}\n",
 }
+# Programs and libraries of this host, enough for the agent, and for a realistic size.
+IN_IMAGE = (
+    *("usr/bin/python3*", "usr/bin/[a-g]*", "usr/lib/python3*", "usr/lib/git-core"),
+    "usr/lib/*-linux-gnu/lib[a-f]*.so*",
+    *(f"usr/lib/*-linux-gnu/lib{name}*" for name in ("m.so", "m-", "z.so", "resolv", "pthread")),
+)
+PODMAN = ("podman", "--cgroup-manager=cgroupfs", "--events-backend=none")
 PLAIN = {
     "user": (),
     "firejail": ("firejail", "--quiet", "--noprofile", "--caps.drop=all", "--seccomp", "--noroot"),
@@ -61,6 +73,7 @@ def main() -> int:
             [PROGRAM, "setup"], check=True, env=human_environment(human), capture_output=True
         )
         agent = human.write("bin/claude", AGENT, mode=0o755)
+        image, plain_image = make_image(human)
         projects = {size: project(human, size) for size in SIZES}
         subjects: dict[str, Callable[[], float]] = {
             "--help": lambda: whole(human, PROGRAM, "--help")
@@ -70,8 +83,11 @@ def main() -> int:
             subjects[f"plain {name}"] = lambda words=words: to_agent(
                 human, (*words, agent), human.home
             )
+        shown = ("--network=none", "--volume", f"{agent}:/claude:ro", plain_image, "/claude")
+        subjects["plain image"] = lambda: to_agent(human, (*plain_podman(), *shown), human.home)
         for name, text in MODES.items():
-            settings = human.write(f"settings/{name}/clsecure/config", text).parent.parent
+            place = f"settings/{name}/clsecure/config"
+            settings = human.write(place, text.format(image=image)).parent.parent
             for size, top in projects.items():
                 start = Start(human, settings, top)
                 subjects[f"resume {name} {size}"] = start.resume
@@ -80,6 +96,7 @@ def main() -> int:
         for _ in range(runs):
             for name, subject in subjects.items():
                 times[name].append(subject() * 1000)
+        print(f"{disk_of_workers(human) / 1e6:.1f} MB of disk for each of the last sessions")
         subprocess.run(
             [PROGRAM, "setup", "--remove"],
             check=False,
@@ -97,6 +114,42 @@ def human_environment(human: Human) -> dict[str, str]:
         "SUDO_UID": str(human.account.pw_uid),
         "SUDO_USER": human.name,
     }
+
+
+def make_image(human: Human) -> tuple[str, str]:
+    """Make an image of this host's programs; returns how clsecure and how podman name it."""
+    script = f"""
+    mkdir -p t/tmp t/etc t/root && cd t
+    (cd / && tar -c --ignore-failed-read {" ".join(IN_IMAGE)} 2>/dev/null) | tar -x 2>/dev/null
+    for name in bin sbin lib lib64; do [ ! -L /$name ] || ln -s usr/$name $name; done
+    cp -rL --parents /lib64/ld-* . 2>/dev/null; mkdir -p usr/lib64 usr/sbin
+    cp -L /lib64/ld-linux* usr/lib64/ 2>/dev/null; du -sm . | cut -f1
+    tar -c . | podman --cgroup-manager=cgroupfs import -q - bench >/dev/null 2>&1
+    podman --cgroup-manager=cgroupfs save -q --format=oci-archive -o ../image.tar bench
+    cd .. && chmod -R u+w t && rm -r t
+    """
+    human.write(
+        ".config/containers/storage.conf",
+        '[storage]\ndriver = "overlay"\n',
+    )
+    size = human.run("sh", "-c", script, seconds=300).stdout.strip()
+    print(f"an image of {size} MB")
+    name = f"oci-archive:{human.home}/image.tar"
+    human.clsecure("image", "pull", name, seconds=300)
+    return name, "localhost/bench"
+
+
+def plain_podman() -> tuple[str, ...]:
+    """Rootless podman, with the runtime that takes this host's cgroups."""
+    runtime = ("--runtime=runc",) if shutil.which("runc") else ()
+    return (*PODMAN, *runtime, "run", "--rm", "--read-only", "--cap-drop=all")
+
+
+def disk_of_workers(human: Human) -> float:
+    """Bytes of disk that a session of this human takes, on average."""
+    states = [Path("/var/lib/clsecure", worker) for worker in human.workers()]
+    used = subprocess.run(["du", "-sxB1", *states], check=True, capture_output=True, text=True)
+    return statistics.mean(int(line.split()[0]) for line in used.stdout.splitlines())
 
 
 def project(human: Human, size: int) -> Path:
@@ -164,7 +217,8 @@ def report(medians: dict[str, float], runs: int) -> None:
         kind, *rest = name.split(" ")
         line = f"{name:28} {value:7.1f}"
         if kind in ("first", "resume"):
-            line += f"   own share {value - medians[f'plain {rest[0]}']:7.1f}"
+            if f"plain {rest[0]}" in medians:
+                line += f"   own share {value - medians[f'plain {rest[0]}']:7.1f}"
             if rest[1] != str(SIZES[0]):
                 line += (
                     f"   x{value / medians[f'{kind} {rest[0]} {SIZES[0]}']:.2f} of {SIZES[0]} files"
