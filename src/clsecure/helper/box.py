@@ -12,13 +12,15 @@ from .launch import Box as BoxPlan
 from .layout import Host, Mount
 from .lean import signal, socket
 from .mounts import Builder
-from .protocol import INIT_ANSWERS, Open, Refusal, Session, receive, send
+from .protocol import INIT_ANSWERS, Limits, Open, Reached, Refusal, Session, receive, send
 from .records import Record
 from .state import ROOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
+
+    from .controllers import Controllers
 
 _NAMESPACES = sc.CLONE_NEWNS | sc.CLONE_NEWPID | sc.CLONE_NEWIPC | sc.CLONE_NEWUTS | sc.CLONE_NEWNET
 
@@ -38,6 +40,8 @@ class Box:
         control: socket.socket,
     ) -> None:
         worker = swap.worker
+        self.cgroup = Cgroup(session.worker)
+        self.controllers = _controllers(session.worker, request.limits, self.cgroup)
         plan = BoxPlan(
             request=request,
             mounts=mounts,
@@ -45,6 +49,7 @@ class Box:
             gid=worker.gid,
             host_pid_namespace=os.readlink("/proc/self/ns/pid"),
             host_net_namespace=os.readlink("/proc/self/ns/net"),
+            rest=self.controllers.rest if self.controllers else Limits(),
         )
         inside = files.programs(), files.etc(request, account)
         builder = Builder(
@@ -54,7 +59,7 @@ class Box:
             state=f"{ROOT}/{session.worker}",
             set_uid=request.engine == "firejail",
         )
-        self.cgroup = Cgroup(session.worker)
+        self.warnings = tuple(self.controllers.warnings) if self.controllers else ()
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = sc.clone(_NAMESPACES, self.cgroup.descriptor)
         if self.pid == 0:
@@ -62,7 +67,8 @@ class Box:
             control.close()
             os.dup2(os.open("/dev/null", os.O_RDWR), 0)
             self.channel.close()
-            init.main(init.Init(plan, theirs), host, builder, *inside)
+            enter = self.controllers.enter if self.controllers else None
+            init.main(init.Init(plan, theirs, enter), host, builder, *inside)
         theirs.close()
         self.ended = sc.pidfd_open(self.pid)
 
@@ -80,6 +86,10 @@ class Box:
             raise Refusal("the box has ended", code=1)
         return received
 
+    def reached(self) -> tuple[Reached, ...]:
+        """Return the limits that were reached since this was asked last."""
+        return self.controllers.reached() if self.controllers else ()
+
     def close(self) -> None:
         """End every process of the box, then its cgroup."""
         self.cgroup.kill()
@@ -92,3 +102,13 @@ class Box:
         self.channel.close()
         os.close(self.ended)
         self.cgroup.remove()
+        if self.controllers:
+            self.controllers.remove()
+
+
+def _controllers(worker: str, limits: Limits, own: Cgroup) -> Controllers | None:
+    if not (limits.memory or limits.cpus or limits.pids):
+        return None
+    from .controllers import Controllers
+
+    return Controllers(worker, limits, own)

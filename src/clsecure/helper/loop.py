@@ -139,6 +139,8 @@ def _run(control: socket.socket, sessions: Sessions, request: Exec, descriptors:
         ready, _, _ = select.select([control, box.channel], [], [])
         if box.channel in ready:
             answer, sent = box.answer()
+            if isinstance(answer, Exited):
+                answer = answer.replace(reached=box.reached())
             send(control, answer, tuple(sent))
             for descriptor in sent:
                 os.close(descriptor)

@@ -82,7 +82,7 @@ class Builder:
             if mount.kind in ("home", "overlay", "clone", "git"):
                 places.own(mount.at, tree)
             if mount.kind == "devices":
-                kernelfs.fill_devices(tree, devices)
+                kernelfs.fill_devices(mount, tree, devices)
         os.fchdir(root)
         sc.pivot_root(".", ".")
         sc.detach(".")

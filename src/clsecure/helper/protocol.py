@@ -39,6 +39,23 @@ class Listener(Record):
     kind: str = "tcp"  # tcp | udp
 
 
+class Limits(Record):
+    """What a session may use at most; 0: no limit."""
+
+    memory: int = 0  # bytes
+    cpus: int = 0  # thousandths of a processor
+    pids: int = 0  # processes and threads
+    disk: int = 0  # bytes; for a fresh session
+
+
+class Reached(Record):
+    """A limit that was reached."""
+
+    limit: str  # its name in Limits
+    value: int  # in the units of Limits
+    times: int = 1  # memory: processes ended; pids: new ones refused
+
+
 class Find(Record):
     """Is there a session of that name for this project? Answered by Found."""
 
@@ -65,6 +82,7 @@ class Open(Record):
     masks: tuple[str, ...]
     listeners: tuple[Listener, ...]
     probe: str  # a directory in the worker's home: does it hold anything?
+    limits: Limits = Limits()
     broker: bool = False  # also give a socket on which connections into the box are asked for
 
 
@@ -172,6 +190,7 @@ class Exited(Record):
 
     code: int  # 0-255; 128+n: signal n
     timed_out: bool = False
+    reached: tuple[Reached, ...] = ()
 
 
 class Changed(Record):

@@ -221,7 +221,10 @@ class Sessions:
         self._sent = descriptors
         probe = _holds_anything(state, request.probe)
         opened = Opened(
-            session=session, probe=probe, warnings=answer.warnings, sockets=answer.sockets
+            session=session,
+            probe=probe,
+            warnings=(*self.box.warnings, *answer.warnings),
+            sockets=answer.sockets,
         )
         return opened, tuple(descriptors)
 
