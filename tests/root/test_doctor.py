@@ -14,7 +14,7 @@ pytestmark = pytest.mark.root
 
 NAMES = (
     "python", "root", "git", "kernel", "user namespaces", "seccomp", "cgroup v2",
-    "engine", "users", "room", "tools", "agent", "terminal",
+    "limits", "disk limit", "engine", "users", "room", "tools", "agent", "terminal",
 )  # fmt: skip
 
 

@@ -14,7 +14,6 @@ from .lean import signal, socket
 from .mounts import Builder
 from .protocol import INIT_ANSWERS, Limits, Open, Reached, Refusal, Session, receive, send
 from .records import Record
-from .state import ROOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ class Box:
         account: pwd.struct_passwd,
         mounts: tuple[Mount, ...],
         host: Host,
+        areas: str,
         control: socket.socket,
     ) -> None:
         worker = swap.worker
@@ -56,7 +56,7 @@ class Box:
             human=swap.human,
             worker=worker,
             userns=swap.userns,
-            state=f"{ROOT}/{session.worker}",
+            state=areas,
             set_uid=request.engine == "firejail",
         )
         self.warnings = tuple(self.controllers.warnings) if self.controllers else ()

@@ -154,6 +154,15 @@ class Session(Record):
     commits: int = -1
     changes: int = -1
     running: bool = False
+    disk: int = 0  # bytes that may be written to its own disk; 0: it has none
+
+
+class Use(Record):
+    """What a session uses now, in bytes and numbers; -1: nothing, or not known."""
+
+    memory: int = -1
+    processes: int = -1
+    disk: int = -1  # of the host's, by its own disk
 
 
 class Found(Record):
@@ -203,6 +212,7 @@ class Listed(Record):
     """Answer to List."""
 
     sessions: tuple[Session, ...]
+    uses: tuple[Use, ...] = ()  # in the same order
 
 
 class Removed(Record):
