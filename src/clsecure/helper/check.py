@@ -73,7 +73,7 @@ def check_open(request: Open, human: Owner) -> None:
     if not all(part not in ("", ".", "..") for part in request.probe.split("/")):
         raise Refusal("the probe is not a plain relative path", code=2)
     _check_listeners(request)
-    _check_limits(request.limits)
+    check_limits(request.limits)
     for program, engine in ((FIREJAIL, "firejail"), (BUBBLEWRAP, "bubblewrap")):
         if request.engine == engine and not os.access(program, os.X_OK):
             raise Refusal(f"{program} is not installed", hint=f"install {engine}", code=4)
@@ -110,7 +110,8 @@ def _open(path: str, flags: int) -> int:
         raise Refusal(f"{path} cannot be opened as you: {error.strerror}") from None
 
 
-def _check_limits(limits: Limits) -> None:
+def check_limits(limits: Limits) -> None:
+    """Refuse limits below which a box does not come to stand, and absurd ones."""
     for name, (low, high) in _LIMITS.items():
         value = getattr(limits, name)
         if value and not low <= value <= high:

@@ -142,8 +142,9 @@ def _enable(controller: str, path: str) -> bool:
         return False
     try:
         for directory in (top, parent):
-            if controller not in " ".join(_lines(f"{directory}/cgroup.subtree_control")).split():
-                _write(f"{directory}/cgroup.subtree_control", f"+{controller}")
+            control = f"{directory}/cgroup.subtree_control"
+            if controller not in " ".join(_lines(control)).split():
+                _write(control, f"+{controller}")
     except OSError:
         return False  # processes are in that cgroup itself, as in a container
     return True

@@ -78,7 +78,8 @@ def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[M
     """Return the mounts of the box, parents before what lies in them."""
     system = [Mount(kind="system", at=f"/{name}", source=f"/{name}") for name in host.directories]
     # Files in memory count as the session's memory. Together they may take three quarters of it, so
-    # that a full one is an error of its writer and leaves room for programs.
+    # that a full one is an error of its writer and leaves room for programs. (firejail lays one of
+    # its own over /var/tmp: there the kernel ends whoever writes too much.)
     large, small = request.limits.memory // 2, request.limits.memory // 16
     own = [
         Mount(kind="proc", at="/proc", writable=True),
