@@ -30,7 +30,7 @@ BOXES = [
 RESPONSIVE = 1.0  # seconds that a trivial command of the host's may take, at the median
 
 HOG = 'held = bytearray(300 << 20); print("has it")'
-GROWING = "held = []\nwhile True: held.append(bytearray(8 << 20))"
+GROWING = "held = [bytearray(8 << 20) for _ in range(100)]; print('has it')"  # 800 MiB
 MANY = """
 import os, time
 for number in range(300):
@@ -176,6 +176,40 @@ def test_a_disk_filler_meets_the_end_and_its_work_comes_home(human, project, box
     assert again.stderr == ""
 
 
+def test_a_disk_full_of_empty_files_can_be_opened_and_comes_home(human, project):
+    script = "n = 0\nwhile True:\n    open(f'empty-{n}', 'w').close()\n    n += 1"
+    user = BOXES[0]
+    ran = run(human, project, user, "--disk", "32M", "--", "python3", "-c", script, code=1)
+    assert "No space left on device" in ran.stderr
+    assert "disk: the limit of 32M was reached" in ran.stderr
+    human.clsecure("import", "--branch", "empty", "--yes", cwd=project)
+    listed = human.run("git", "ls-tree", "-r", "--name-only", "empty", cwd=project).stdout
+    assert len(listed.splitlines()) > 10_000
+
+
+def test_a_disk_that_was_not_unmounted_is_mended(human, project):
+    user = BOXES[0]
+    run(human, project, user, "--disk", "64M", "--", "sh", "-c", "echo work > work")
+    (image,) = Path("/var/lib/clsecure").glob(f"{killing.prefix(project.name)}*/disk.img")
+    _wait_until_unmounted(image)
+    # As a power failure leaves it.
+    words = ("debugfs", "-w", "-R", "set_super_value state 0", image)
+    subprocess.run(words, check=True, capture_output=True)
+    assert run(human, project, user, "--", "cat", "work").stdout == "work\n"
+    _wait_until_unmounted(image)
+    shown = subprocess.run(
+        ["dumpe2fs", "-h", image], capture_output=True, text=True, check=True
+    ).stdout
+    assert "Filesystem state:         clean" in shown
+
+
+def _wait_until_unmounted(image):
+    end = time.monotonic() + killing.SECONDS
+    while [line for line in loop_devices() if str(image) in line]:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def test_control_without_a_limit_it_writes_on(human, project, box):
     ran = run(human, project, box, "--", "sh", "-c", FILLER)
     assert ran.stdout.splitlines()[-1] == str(100 << 20)
@@ -191,7 +225,7 @@ def processors_used(ran):
 def test_a_busy_loop_is_slowed_down_and_ends_with_its_time(human, project, box):
     with pulse() as host:
         ran = run(human, project, box, "--cpus", "0.5", "--", "bash", "-c", SPINNING)
-        assert processors_used(ran) < 1.6
+        assert processors_used(ran) < 1.4
         looping = run(
             human, project, box, "--cpus", "0.5", "--time", "1s", "--", "sh", "-c",
             "while :; do :; done", code=124,
@@ -202,7 +236,7 @@ def test_a_busy_loop_is_slowed_down_and_ends_with_its_time(human, project, box):
 
 def test_control_without_a_limit_it_takes_more(human, project, box):
     ran = run(human, project, box, "--", "bash", "-c", SPINNING)
-    assert processors_used(ran) > 1.6
+    assert processors_used(ran) > 1.4
 
 
 def test_an_agent_over_a_limit_ends_cleanly_with_its_work_kept(human, project):

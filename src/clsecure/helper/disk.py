@@ -18,7 +18,8 @@ from . import syscalls as sc
 from .protocol import Refusal
 
 IMAGE, PLACE = "disk.img", "disk"
-_RESERVE = "reserve"  # a file of root's, allocated and never written
+# Root's own on the disk: a file that is allocated and never written, and files without content.
+_RESERVE, _SPARE, _SPARE_FILES = "reserve", "spare", 512
 _PACKAGE = "the package 'e2fsprogs'"
 # More than as much again as the limit is kept for bringing the work home, which writes each new
 # file once more (see `lend`), and a tenth of all is what the file system needs for itself.
@@ -44,7 +45,7 @@ _is_apart = False  # whether this process has left the host's mount namespace
 class Disk:
     """The mounted disk; `root` is a descriptor of its root directory.
 
-    `limit` is in bytes. Of the reserve, nothing is lent at first.
+    `limit` is in bytes. The reserve is lent at first, so that a full disk can be opened.
     """
 
     def __init__(self, state: str, limit: int) -> None:
@@ -65,28 +66,58 @@ class Disk:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._reserve = os.open(_RESERVE, flags, 0o600, dir_fd=self.root)
         self._limit, self._kept = limit, int(limit * _RESERVE_OF)
-        self.take_back()
+        try:
+            os.mkdir(_SPARE, 0o700, dir_fd=self.root)
+        except OSError:
+            pass  # it is there, or the disk is full
+        self.lend()
 
     def lend(self) -> None:
         """Give the reserve free, to whoever writes, if there is little room without it.
 
         The kernel's own reserved blocks would not do: an overlay writes as root.
         """
+        self._is_lent = True
         status = os.statvfs(self.root)
         if status.f_bavail * status.f_frsize < self._limit // 2:
             os.ftruncate(self._reserve, 0)
+        if status.f_favail < _SPARE_FILES:
+            spare = self._open_spare()
+            for name in os.listdir(spare):
+                os.unlink(name, dir_fd=spare)
+            os.close(spare)
 
     def take_back(self) -> None:
-        """Put aside what of the reserve is not in use, after a helper's death too."""
+        """Put aside what of the reserve is not in use."""
+        if not self._is_lent:
+            return
+        self._is_lent = False
+        try:
+            self._put_inodes_aside()
+            self._put_room_aside()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # then all that is left was put aside
+                raise
+
+    def _open_spare(self) -> int:
+        return os.open(_SPARE, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.root)
+
+    def _put_inodes_aside(self) -> None:
+        spare = self._open_spare()
+        try:
+            there = set(os.listdir(spare))
+            for name in map(str, range(_SPARE_FILES)):
+                if name not in there:
+                    os.mknod(name, 0o600, dir_fd=spare)
+        finally:
+            os.close(spare)
+
+    def _put_room_aside(self) -> None:
         has = os.fstat(self._reserve).st_blocks * 512
         status = os.statvfs(self.root)
         more = min(self._kept - has, status.f_bavail * status.f_frsize)
         if more > 0:
-            try:
-                os.posix_fallocate(self._reserve, 0, has + more)
-            except OSError as error:
-                if error.errno != errno.ENOSPC:  # then all that is left was put aside
-                    raise
+            os.posix_fallocate(self._reserve, 0, has + more)
 
     def is_full(self) -> bool:
         """Say whether there is no room left without the reserve, or no inode."""
