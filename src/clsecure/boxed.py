@@ -16,6 +16,7 @@ from clsecure.helper.protocol import (
     Exited,
     Note,
     Noted,
+    Reached,
     Session,
     Signal,
     Started,
@@ -26,14 +27,16 @@ from clsecure.privileged import Helper
 
 _MAX_ERRORS = 1 << 20
 _LIMIT = 1 << 30  # of a list of changed paths, in bytes
+_TIMED_OUT = 124  # timeout(1)
 _PIECE = 65536  # bytes read at once; also the longest line that is shown in one piece
 
 
 class BoxedCommand:
     """A command under way in the box, for the relay of the human's terminal."""
 
-    def __init__(self, helper: Helper) -> None:
-        self._helper = helper
+    def __init__(self, helper: Helper, timeout: int = 0) -> None:
+        self._helper, self._timeout = helper, timeout
+        self.reached: tuple[Reached, ...] = ()
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when an event is pending."""
@@ -43,6 +46,9 @@ class BoxedCommand:
         """Take the pending event; None when it is not for the relay. Raises UserError."""
         message, _ = self._helper.receive()
         if isinstance(message, Exited):
+            self.reached = message.reached
+            if message.timed_out and self._timeout:
+                self.reached += (Reached(limit="time", value=self._timeout),)
             return terminal.Exited(code=message.code, timed_out=message.timed_out)
         return None
 
@@ -102,6 +108,7 @@ class Box:
 
     def __init__(self, helper: Helper, session: Session, environment: Mapping[str, str]) -> None:
         self.helper, self.session = helper, session
+        self.reached: list[Reached] = []  # limits, by what has been run so far
         self._environment = environment
 
     def run(
@@ -110,10 +117,12 @@ class Box:
         *,
         cwd: str,
         variables: Mapping[str, str] | None = None,
+        timeout: int = 0,
     ) -> int:
         """Run a command for the human to see, and return its exit code.
 
-        On the human's terminal it gets one of its own in the box; else three pipes. Raises
+        On the human's terminal it gets one of its own in the box; else three pipes. `timeout` is in
+        seconds, 0 for none; the code is 124 when it was ended then, as timeout(1) has it. Raises
         UserError when the box is not as planned, or the helper is gone.
         """
         on_terminal = terminal.has_terminal()
@@ -124,16 +133,20 @@ class Box:
             cwd=cwd,
             rows=rows,
             columns=columns,
+            timeout=timeout,
         )
-        peer = BoxedCommand(self.helper)
-        if on_terminal:
-            _, (master,) = self.helper.ask(request, Started)
-            try:
-                self._await_check(master)
-                return terminal.relay_terminal(master, peer)
-            finally:
-                os.close(master)
-        return self._run_piped(request, peer)
+        peer = BoxedCommand(self.helper, timeout)
+        code = (self._run_on_terminal if on_terminal else self._run_piped)(request, peer)
+        self.reached += peer.reached
+        return _TIMED_OUT if any(one.limit == "time" for one in peer.reached) else code
+
+    def _run_on_terminal(self, request: Exec, peer: BoxedCommand) -> int:
+        _, (master,) = self.helper.ask(request, Started)
+        try:
+            self._await_check(master)
+            return terminal.relay_terminal(master, peer)
+        finally:
+            os.close(master)
 
     def _await_check(self, source: int) -> None:
         """Wait until the box has been found as planned; `source` is where an engine complains.
@@ -189,7 +202,10 @@ class Box:
                 self.helper.ask(request, Started, (null.fileno(), says, says))
             finally:
                 os.close(says)
-            return Listener(BoxedCommand(self.helper), stream.fileno(), show).run()
+            peer = BoxedCommand(self.helper)
+            ended = Listener(peer, stream.fileno(), show).run()
+            self.reached += peer.reached
+            return ended
 
     def run_inside(
         self, argv: Sequence[str], *, stdin: bytes | int, stdout: int, env: Mapping[str, str]
@@ -212,6 +228,7 @@ class Box:
             ended = None
             while ended is None:
                 ended = peer.next_event()
+            self.reached += peer.reached
             return ended.code, os.pread(said, _MAX_ERRORS, 0)
         finally:
             os.close(said)

@@ -109,4 +109,4 @@ class Secret:
         return hash(self._text)
 
 
-Value = bool | int | str | Secret | tuple[str, ...] | None
+Value = bool | int | float | str | Secret | tuple[str, ...] | None

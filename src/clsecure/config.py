@@ -18,9 +18,10 @@ from clsecure.choices import (
     Provider,
     Secret,
     Start,
+    Value,
     WorkspaceKind,
 )
-from clsecure.declaration import Kind, Option
+from clsecure.declaration import Group, Kind, Option
 from clsecure.errors import ExitCode, UserError
 from clsecure.options import BY_KEY, BY_NAME, OPTIONS
 from clsecure.values import Entry, Layer, Origin, convert
@@ -31,6 +32,7 @@ _WARNINGS_SHOWN = 5  # of one file; a repository must not fill the screen
 class Config(NamedTuple):
     """Every setting, typed; `origins` says for each name where it was set.
 
+    `memory` and `disk` are in bytes, `cpus` in processors, `time` in seconds; None: no limit.
     `cleanup_hook_timeout` is in seconds; `expose` holds absolute paths; `hide` and `show` are
     complete, the default patterns included. `warnings` are for the person, one line each.
     """
@@ -50,6 +52,11 @@ class Config(NamedTuple):
     expose: tuple[str, ...]
     provider: Provider
     kimi_api_key: Secret | None
+    memory: int | None
+    cpus: float | None
+    pids: int | None
+    disk: int | None
+    time: int | None
     session: str | None
     start: Start
     dry_run: bool
@@ -111,13 +118,17 @@ def parse(text: str, origin: Origin) -> Parsed:
 def merge(entries: Iterable[Entry], *, trusted: bool = False, may_reach: bool = False) -> Config:
     """Put the layers together: the higher layer wins, and within one the later entry.
 
-    Lists add up over all layers. A project's mode that is weaker than the default is left out
-    with a warning, unless `trusted`; hosts that it asks for are `asked`, unless `may_reach`.
+    Lists add up over all layers. A project's limit counts where it is lower than the person's, and
+    its mode that is weaker than the default is left out with a warning, unless `trusted`; hosts
+    that it asks for are `asked`, unless `may_reach`.
     """
     by_name: dict[str, list[Entry]] = {option.name: [_default(option)] for option in OPTIONS}
     for entry in sorted(entries, key=lambda entry: entry.origin.layer):
         by_name[entry.name].append(entry)
     warnings = () if trusted else _drop_lowered_mode(by_name["mode"])
+    for option in OPTIONS:
+        if option.group is Group.LIMITS:
+            _only_lower(by_name[option.name])
     asked = () if trusted or may_reach else _take_asked(by_name["allow"])
     values: dict[str, Any] = {}  # the names are Config's fields, which a test compares
     origins: dict[str, tuple[Origin, ...]] = {}
@@ -155,6 +166,26 @@ def _take_asked(found: list[Entry]) -> tuple[str, ...]:
     found[:] = [entry for entry in found if not _is_projects(entry)]
     known = set(chain.from_iterable(_items(each) for each in found))
     return tuple(each for each in asked if each not in known)
+
+
+def _only_lower(found: list[Entry]) -> None:
+    """Let the project's limit win where it is lower than the person's settings, else drop it.
+
+    What was said on the command line is about this very session, so it stands.
+    """
+    asked = [entry for entry in found if _is_projects(entry)]
+    found[:] = [entry for entry in found if not _is_projects(entry)]
+    last = found[-1]
+    is_said = last.origin.layer is Layer.COMMAND_LINE
+    if asked and not is_said and _is_lower(asked[-1].value, last.value):
+        found.append(asked[-1])
+
+
+def _is_lower(value: Value, other: Value) -> bool:
+    """Compare limits, of which None is the highest."""
+    if not isinstance(value, (int, float)):
+        return False
+    return value < other if isinstance(other, (int, float)) else True
 
 
 def _drop_lowered_mode(found: list[Entry]) -> tuple[str, ...]:

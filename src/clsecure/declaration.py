@@ -17,6 +17,10 @@ class Kind(Enum):
     BOOLEAN = "true or false"
     CHOICE = "one of"
     INTEGER = "whole number"
+    SIZE = "a size such as `512M` or `4G`, or `unlimited`"
+    CPUS = "a number such as `2` or `1.5`, or `unlimited`"
+    COUNT = "a whole number, or `unlimited`"
+    TIME = "a time such as `90s`, `30m` or `1h30m`, or `unlimited`"
     TEXT = "text"
     LIST = "comma-separated list"
     SECRET = "secret text"  # noqa: S105 - the name of a type
@@ -27,6 +31,7 @@ class Group(StrEnum):
 
     BOX = "the box"
     REACH = "what the agent reaches"
+    LIMITS = "limits"
     SESSION = "the session"
     SETUP = "before the agent starts"
     END = "when the agent ends"
@@ -66,7 +71,7 @@ class Option(NamedTuple):
     project: bool = False
     choices: type[StrEnum] | None = None
     booleans: tuple[str, str] | None = None  # what true and false mean where choices have levels
-    bounds: tuple[int, int] | None = None
+    bounds: tuple[float, float] | None = None
     meaning: str = ""
 
     @property

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from clsecure import agent
+from clsecure import agent, limits
 from clsecure.choices import Docker, WorkspaceKind
 from clsecure.errors import ExitCode
 from clsecure.helper import engines
@@ -15,6 +15,7 @@ from clsecure.helper.protocol import Open, Session
 from clsecure.invocation import Invocation
 from clsecure.plan import Plan
 from clsecure.session import OpenSession, open_request
+from clsecure.values import UNLIMITED
 from clsecure.workspace import gitseed, masks
 
 _NAMESPACES = ("mount", "pid", "ipc", "uts", "net", "cgroup")
@@ -37,6 +38,8 @@ def start_line(opened: OpenSession) -> str:
     ]
     if plan.config.docker is not Docker.NONE:
         parts.append(_DOCKER_WORDS[plan.config.docker])
+    if (limited := limits.words(plan.config)) != UNLIMITED:
+        parts.append(f"limits: {limited}")
     if opened.hidden:
         count = len(opened.hidden)
         shown = ", ".join(opened.hidden[:_SHOWN])
@@ -123,6 +126,7 @@ def info(plan: Plan) -> dict[str, object]:
         "engine": plan.engine,
         "workspace": workspace_words(plan),
         "network": plan.network_words,
+        "limits": limits.words(plan.config),
         "home": str(plan.facts.home),
         "base": repository.head.commit,
         "branch": repository.head.branch,

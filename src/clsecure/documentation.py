@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from clsecure.amounts import words
 from clsecure.commandtable import COMMANDS, Command
 from clsecure.declaration import Flag, Group, Kind, Option
 from clsecure.errors import ExitCode
@@ -46,8 +47,8 @@ false is `false`, `no` or `0`. A value that cannot be understood stops clsecure 
 and the name of the file and line.
 
 The project's file comes with the repository, so that its author need not be you. It can ask for a
-stronger mode. A weaker one than the default is ignored with a warning until you allow it with
-`clsecure config trust`; when the file changes, that ends.
+stronger mode, and for lower limits than yours. A weaker mode than the default is ignored with a
+warning until you allow it with `clsecure config trust`; when the file changes, that ends.
 """
 
 _CODES = {
@@ -135,7 +136,7 @@ def _values(option: Option) -> str:
         if option.booleans:
             values += f"; `true` is `{option.booleans[0]}`, `false` is `{option.booleans[1]}`"
         return values
-    if option.bounds:
+    if option.bounds and option.kind is Kind.INTEGER:
         return f"{option.bounds[0]} to {option.bounds[1]}"
     return option.kind.value
 
@@ -146,6 +147,8 @@ def _default(option: Option) -> str:
         return ", ".join(map(_code, default))
     if isinstance(default, bool):
         return _code(str(default).lower())
+    if option.group is Group.LIMITS:
+        return _code(words(option.kind, default))
     return "" if default is None else _code(str(default))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clsecure import agent, ahead, facts, modes, paths, privileged, process
 from clsecure.errors import UserError
-from clsecure.helper import container, engines, trust
+from clsecure.helper import cgroup, container, engines, trust
 from clsecure.helper.protocol import List, Listed
 
 _OLDEST_PYTHON = (3, 10)  # of the helper
@@ -25,6 +25,7 @@ _UPPER = ("ext4", "ext3", "ext2", "xfs", "btrfs", "tmpfs", "f2fs", "zfs")
 _PACKAGES = {
     "useradd": {"dnf": "shadow-utils", "pacman": "shadow", "zypper": "shadow", "": "passwd"},
     "find": {"": "findutils"},
+    "mkfs.ext4": {"": "e2fsprogs"},
     "python3": {"pacman": "python", "": "python3"},
 }
 
@@ -59,6 +60,8 @@ def look(environ: Mapping[str, str]) -> tuple[Check, ...]:
         _user_namespaces,
         _seccomp,
         _cgroup,
+        _limits,
+        _disk,
         _engine,
         _containers,
         _accounts,
@@ -167,6 +170,30 @@ def _cgroup() -> Check:
     mend = _as_root("mount -t cgroup2 none /sys/fs/cgroup")
     found = "not mounted: the end of the pid namespace alone ends them"
     return Check("cgroup v2", Status.WEAK, purpose, found, mend)
+
+
+def _limits() -> Check:
+    purpose = "limits on memory, processors and processes"
+    found = cgroup.hierarchies()
+    offered = _first_line(f"{found['']}/cgroup.controllers").split() if "" in found else []
+    held = dict.fromkeys(found, "cgroup v1") | dict.fromkeys(offered, "cgroup v2")
+    words = [f"{name} by {held[name]}" for name in cgroup.CONTROLLERS if name in held]
+    missing = [name for name in cgroup.CONTROLLERS if name not in held]
+    if not missing:
+        return Check("limits", Status.OK, purpose, ", ".join(words))
+    words.append(f"no controller for {', '.join(missing)}: the weaker rlimits, if any")
+    mend = "start the kernel with these controllers, or give them to this container"
+    return Check("limits", Status.WEAK, purpose, "; ".join(words), mend)
+
+
+def _disk() -> Check:
+    name, purpose = "disk limit", "a disk of a given size for a session"
+    if not _find("mkfs.ext4"):
+        return Check(name, Status.WEAK, purpose, "no mkfs.ext4", _install("mkfs.ext4"))
+    if not os.path.exists("/dev/loop-control"):
+        mend = _as_root("modprobe loop")
+        return Check(name, Status.WEAK, purpose, "no loop devices", mend)
+    return Check(name, Status.OK, purpose, "mkfs.ext4, loop devices")
 
 
 def _engine() -> Check:

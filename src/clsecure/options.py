@@ -25,6 +25,7 @@ from clsecure.declaration import (
     Kind,
     Option,
 )
+from clsecure.limitoptions import LIMITS
 from clsecure.reachoptions import REACH
 
 OPTIONS: tuple[Option, ...] = (
@@ -93,6 +94,7 @@ OPTIONS: tuple[Option, ...] = (
         default=False,
     ),
     *REACH,
+    *LIMITS,
     Option(
         name="session",
         kind=Kind.TEXT,

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from clsecure import network, privileged
+from clsecure import limits, network, privileged
 from clsecure import plan as planning
 from clsecure.agent import history_directory
 from clsecure.choices import HOST, Mode, WorkspaceKind
@@ -259,6 +259,7 @@ def open_request(
         exposures=tuple(str(path) for path in plan.exposed),
         masks=() if is_clone else hidden,
         listeners=network.listeners(api),
+        limits=limits.asked(plan.config),
         broker=api is not None,
         docker=plan.config.docker.value,
         image=plan.image.digest if plan.image else "",

@@ -10,6 +10,7 @@ from clsecure.choices import Secret, Value
 from clsecure.declaration import Kind, Option
 from clsecure.errors import ExitCode, UserError
 
+UNLIMITED = "unlimited"  # the word for no limit, whose value is None
 _TRUE = frozenset({"true", "yes", "1"})
 _FALSE = frozenset({"false", "no", "0"})
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -89,13 +90,30 @@ def _choice(option: Option, text: str, origin: Origin) -> Value:
 
 
 def _integer(option: Option, text: str, origin: Origin) -> Value:
-    low, high = option.bounds or (0, 10**_DIGITS)
+    low, high = map(int, option.bounds or (0, 10**_DIGITS))
     digits = text.isascii() and text.isdigit() and len(text) <= _DIGITS
     if not digits or not low <= int(text) <= high:
         raise _bad(
             option, origin, f"cannot be {_quote(text)}", f"whole numbers from {low} to {high}"
         )
     return int(text)
+
+
+def _count(option: Option, text: str, origin: Origin) -> Value:
+    return None if text.lower() == UNLIMITED else _integer(option, text, origin)
+
+
+def _amount(option: Option, text: str, origin: Origin) -> Value:
+    if text.lower() == UNLIMITED:
+        return None
+    from clsecure import amounts  # only where there is a limit
+
+    low, high = option.bounds or (0, float("inf"))
+    value = amounts.READ[option.kind](text)
+    if value is None or not low <= value <= high:
+        allowed = " to ".join(amounts.words(option.kind, each) for each in (low, high))
+        raise _bad(option, origin, f"cannot be {_quote(text)}", f"{allowed}, or {UNLIMITED}")
+    return value
 
 
 def _text(option: Option, text: str, origin: Origin) -> Value:
@@ -129,6 +147,10 @@ _CONVERSIONS = {
     Kind.BOOLEAN: _boolean,
     Kind.CHOICE: _choice,
     Kind.INTEGER: _integer,
+    Kind.COUNT: _count,
+    Kind.SIZE: _amount,
+    Kind.CPUS: _amount,
+    Kind.TIME: _amount,
     Kind.TEXT: _text,
     Kind.LIST: _list,
     Kind.SECRET: _secret,

@@ -101,6 +101,7 @@ def test_documents(human):
         "status": "kept",
         "commits": 1,
         "changes": 2,
+        **dict.fromkeys(("memory", "processes", "disk")),  # kept, and without a disk of its own
     }
     shown = json.loads(human.clsecure("show", "-s", "doc", "--json", cwd=top).stdout)
     assert {name: shown[name] for name in ("session", "branch", "commits", "uncommitted")} == {

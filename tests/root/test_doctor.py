@@ -14,7 +14,8 @@ pytestmark = pytest.mark.root
 
 NAMES = (
     "python", "root", "git", "kernel", "user namespaces", "seccomp", "cgroup v2",
-    "engine", "containers", "users", "room", "tools", "images", "agent", "terminal",
+    "limits", "disk limit", "engine", "containers", "users", "room", "tools", "images", "agent",
+    "terminal",
 )  # fmt: skip
 
 

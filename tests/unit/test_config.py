@@ -111,12 +111,13 @@ def test_a_project_sets_only_what_is_safe():
     assert len(parsed.warnings) == 4
 
 
-def test_project_safe_options_are_exactly_those_of_old():
+def test_project_safe_options_are_those_of_old_and_the_limits():
     assert {option.name for option in OPTIONS if option.project} == {
         "mode",
         "cleanup_hook_timeout",
         "skip_docker_autodetect",
         "allow",  # which is a wish, not a setting, until the human agrees
+        *("memory", "cpus", "pids", "disk", "time"),  # which it can only lower
     }
 
 

@@ -49,6 +49,11 @@ show                    5 default patterns           default
 expose                  -                            default
 provider                anthropic                    default
 kimi_api_key            set                          environment variable KIMI_API_KEY
+memory                  unlimited                    default
+cpus                    unlimited                    default
+pids                    unlimited                    default
+disk                    unlimited                    default
+time                    unlimited                    default
 install_dependencies    false                        default
 setup_script            -                            default
 on_exit                 ask                          default

@@ -74,7 +74,7 @@ def leftovers() -> frozenset[Left]:
     owners = _owners()
     return frozenset(
         one._replace(owner=_follow(one.owner, owners))
-        for find in (_accounts, _files, _state, _processes, _mounts, _cgroups)
+        for find in (_accounts, _files, _state, _processes, _mounts, _cgroups, _loops)
         for one in find()
     )
 
@@ -143,6 +143,16 @@ def cgroups() -> Iterator[Path]:
             yield from [place for place in (hierarchy / "clsecure").iterdir() if place.is_dir()]
 
 
+def loop_devices() -> list[str]:
+    """Return the loop devices whose files are sessions' state, and these files."""
+    found = []
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):  # they come and go
+            file = backing.read_text().strip()
+            found += [f"{backing.parts[3]} {file}"] if file.startswith(f"{ROOT}/") else []
+    return found
+
+
 def _owners() -> dict[str, str]:
     # From user id to name, and from worker to human: a name, or the id where the human is gone.
     names = {str(one.pw_uid): one.pw_name for one in pwd.getpwall()}
@@ -207,6 +217,11 @@ def _mounts() -> Iterator[Left]:
 def _cgroups() -> Iterator[Left]:
     for place in cgroups():
         yield Left("cgroup", str(place), place.name)
+
+
+def _loops() -> Iterator[Left]:
+    for line in loop_devices():
+        yield Left("loop device", line, _WORKER.findall(line)[0])
 
 
 def _field(status: str, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clsecure import agent, paths, session
+from clsecure import agent, limits, paths, session
 from clsecure.choices import Start
 from clsecure.commands.common import UnderWay
 from clsecure.errors import ExitCode, UserError
@@ -31,6 +31,7 @@ def run_planned(invocation: Invocation, plan: Plan, under_way: UnderWay) -> int:
                 hooks.set_up(opened, environ, output)
             code = run_agent(opened, invocation)
             tell_traffic(opened, output)
+            tell_limits(opened, output)
             from clsecure.commands import ending  # what it needs would delay the start
 
             return ending.finish(invocation, opening, opened, code=code)
@@ -54,6 +55,13 @@ def tell_traffic(
         output.warn(line)
 
 
+def tell_limits(opened: session.OpenSession, output: Output) -> None:
+    """Say which limits were reached since this was said last."""
+    for line in limits.reached(opened.box.reached):
+        output.warn(line)
+    opened.box.reached.clear()
+
+
 def _load() -> None:
     # What comes next is loaded while root makes the box: 10 ms.
     from clsecure import describe, firstrun, hooks, store  # noqa: F401
@@ -67,7 +75,8 @@ def run_agent(opened: session.OpenSession, invocation: Invocation) -> int:
     resumes = opened.resumed and opened.has_history
     argv = agent.argv(plan.agent, invocation.arguments, resumes=resumes)
     argv, variables = _settled(opened, invocation, argv)
-    return opened.box.run(argv, cwd=str(plan.facts.cwd), variables=variables)
+    seconds = plan.config.time or 0
+    return opened.box.run(argv, cwd=str(plan.facts.cwd), variables=variables, timeout=seconds)
 
 
 def _settled(

@@ -31,13 +31,14 @@ class UnderWay(NamedTuple):
 def make_plan(invocation: Invocation, *, need: Need) -> Plan:
     """Read settings, host and repository, and decide; nothing is changed. Raises UserError.
 
-    Where no agent is needed (NONE) the box gets no network: what runs there brings work home.
+    Where no agent is needed (NONE) the box gets no network, and is a kept session's, whose disk
+    stays as it is: what runs there brings work home.
     """
     from clsecure import plan
 
     config, seen = _look(invocation)
     if need is Need.NONE:
-        config = config._replace(network=Network.NONE, docker=Docker.NONE)
+        config = config._replace(network=Network.NONE, docker=Docker.NONE, disk=None)
     return plan.decide(config, seen, invocation.environ, need=need)
 
 

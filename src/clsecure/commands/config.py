@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from clsecure import paths
+from clsecure.amounts import words
 from clsecure.choices import Secret, Value
 from clsecure.config import Config, lowered_mode, wanted_hosts
 from clsecure.configfiles import read_project
+from clsecure.declaration import Group
 from clsecure.errors import ExitCode, UserError
 from clsecure.invocation import Invocation
 from clsecure.options import BY_NAME, OPTIONS
@@ -37,7 +39,10 @@ def _table(invocation: Invocation, config: Config) -> None:
 
 
 def _shown_in_table(name: str, value: Value) -> str:
-    default = BY_NAME[name].default
+    option = BY_NAME[name]
+    if option.group is Group.LIMITS:
+        return words(option.kind, value)
+    default = option.default
     if isinstance(value, tuple) and isinstance(default, tuple) and default:
         count = f"{len(default)} default patterns"  # --json has them all
         return ", ".join((count, *(each for each in value if each not in default)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from clsecure import describe, hooks
+from clsecure import describe, hooks, limits
 from clsecure.choices import OnExit, WorkspaceKind
 from clsecure.errors import UserError
 from clsecure.git import Git, Repository
@@ -38,7 +38,12 @@ def collect(session: OpenSession, output: Output) -> Work:
         if Git(repository).has(base):
             # Again, for a start that was cut short before this: a clean-up must spare the base.
             refs.set_base(repository, key, base)
-        work = bundle.fetch(repository, session.box, key=key, base=base, paths=paths)
+        try:
+            work = bundle.fetch(repository, session.box, key=key, base=base, paths=paths)
+        finally:
+            for line in limits.reached(session.box.reached):
+                output.warn(line)
+            session.box.reached.clear()
         session.box.note(work.commits, len(work.changes))
     return work
 

@@ -40,8 +40,10 @@ def _run(
                 hooks.set_up(opened, invocation.environ, invocation.output)
             # A person in a shell may start the agent; a script's command needs no key for it.
             variables = plan.agent_environment if is_shell else {}
-            code = opened.box.run(argv, cwd=str(plan.facts.cwd), variables=variables)
+            cwd, seconds = str(plan.facts.cwd), plan.config.time or 0
+            code = opened.box.run(argv, cwd=cwd, variables=variables, timeout=seconds)
             agentrun.tell_traffic(opened, invocation.output, only_trouble=not is_shell)
+            agentrun.tell_limits(opened, invocation.output)
             if is_shell:
                 invocation.output.note(describe.kept(opened))
             return code

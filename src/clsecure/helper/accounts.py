@@ -24,6 +24,7 @@ SUBORDINATE = 65536  # ids of a container's own: every one that an image may use
 _FIRST_SUBORDINATE = 100000  # SUB_UID_MIN of login.defs(5)
 _MARK = "/var/lib/clsecure/last-uid"
 _LOCK = 3  # descriptor
+_PROGRAMS = ("/usr/sbin", "/sbin")
 _LOCKED = "try again later"  # useradd(8) and userdel(8) say so of each of their files
 _SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # what lies there is told by its owner alone
 _SPOOLS = ("/var/mail", "/var/spool/cron/crontabs", "/var/spool/at")  # also by its name
@@ -167,31 +168,34 @@ def _leftovers(name: str, uid: int) -> Iterator[str]:
                 yield entry.path
 
 
+def run_program(program: str, *arguments: str, package: str, keep: int = -1) -> tuple[int, str]:
+    """Run one of the system's programs for administrators; returns its code and what it says.
+
+    Raises Refusal, naming its `package`, where it is missing. It inherits the descriptor `keep`.
+    """
+    path = next((f"{d}/{program}" for d in _PROGRAMS if os.path.exists(f"{d}/{program}")), "")
+    if not path:
+        raise Refusal(f"{program} is not installed", hint=f"install {package}", code=4)
+    output = os.memfd_create("output", os.MFD_CLOEXEC)
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    actions = [
+        (os.POSIX_SPAWN_DUP2, null, 0),
+        *((os.POSIX_SPAWN_DUP2, output, n) for n in (1, 2)),
+        *((os.POSIX_SPAWN_DUP2, keep, _LOCK) for _ in range(keep >= 0)),
+    ]
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    pid = os.posix_spawn(path, [program, *arguments], environment, file_actions=actions)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    said = os.pread(output, 2000, 0).decode(errors="replace").strip()
+    os.close(output)
+    os.close(null)
+    return code, said
+
+
 def _system(program: str, *arguments: str, lock: int) -> None:
+    package = "the package 'passwd' or 'shadow-utils'"
     for attempt in range(50):
-        output = os.memfd_create("output", os.MFD_CLOEXEC)
-        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        actions = [
-            (os.POSIX_SPAWN_DUP2, null, 0),
-            *((os.POSIX_SPAWN_DUP2, output, n) for n in (1, 2)),
-            (os.POSIX_SPAWN_DUP2, lock, _LOCK),
-        ]
-        path = next(
-            (f"{d}/{program}" for d in ("/usr/sbin", "/sbin") if os.path.exists(f"{d}/{program}")),
-            "",
-        )
-        if not path:
-            raise Refusal(
-                f"{program} is not installed",
-                hint="install the package 'passwd' or 'shadow-utils'",
-                code=4,
-            )
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-        pid = os.posix_spawn(path, [program, *arguments], environment, file_actions=actions)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        said = os.pread(output, 2000, 0).decode(errors="replace").strip()
-        os.close(output)
-        os.close(null)
+        code, said = run_program(program, *arguments, package=package, keep=lock)
         if code == 0:
             return
         if _LOCKED not in said or attempt == 49:  # noqa: PLR2004 - the last attempt

@@ -12,14 +12,14 @@ from .launch import Box as BoxPlan
 from .layout import Host, Mount
 from .lean import signal, socket
 from .mounts import Builder
-from .protocol import INIT_ANSWERS, Open, Refusal, Session, receive, send
+from .protocol import INIT_ANSWERS, Limits, Open, Reached, Refusal, Session, receive, send
 from .records import Record
-from .state import ROOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pwd
 
+    from .controllers import Controllers
     from .images import Tree
 
 _NAMESPACES = (
@@ -44,9 +44,12 @@ class Box:
         account: pwd.struct_passwd,
         mounts: tuple[Mount, ...],
         host: Host,
+        areas: str,
         control: socket.socket,
     ) -> None:
         worker, is_container = swap.worker, request.engine == "podman"
+        self.cgroup = Cgroup(session.worker)
+        self.controllers = _controllers(session.worker, request.limits, self.cgroup)
         plan = BoxPlan(
             request=request,
             mounts=mounts,
@@ -55,6 +58,7 @@ class Box:
             host_pid_namespace=os.readlink("/proc/self/ns/pid"),
             host_net_namespace=os.readlink("/proc/self/ns/net"),
             subordinate=container.subordinate(session.worker) if is_container else (),
+            rest=self.controllers.rest if self.controllers else Limits(),
         )
         contained = _contained(plan.subordinate) if is_container else None
         tree = _image(session.human, request.image) if request.image else None
@@ -63,14 +67,14 @@ class Box:
             human=swap.human,
             worker=worker,
             userns=swap.userns,
-            state=f"{ROOT}/{session.worker}",
+            state=areas,
             set_uid=request.docker == "podman" or request.engine in ("firejail", "podman"),
             tun=request.docker == "podman",
             contained=contained,
             # By its path, all of which is root's: a mount is cloned in the namespace it is in.
             image=os.readlink(f"/proc/self/fd/{tree.rootfs}") if tree else "",
         )
-        self.cgroup = Cgroup(session.worker)
+        self.warnings = tuple(self.controllers.warnings) if self.controllers else ()
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = sc.clone(_NAMESPACES, self.cgroup.descriptor)
         if self.pid == 0:
@@ -78,7 +82,8 @@ class Box:
             control.close()
             os.dup2(os.open("/dev/null", os.O_RDWR), 0)
             self.channel.close()
-            init.main(init.Init(plan, theirs), host, builder, *inside)
+            enter = self.controllers.enter if self.controllers else None
+            init.main(init.Init(plan, theirs, enter), host, builder, *inside)
         theirs.close()
         if contained is not None:
             os.close(contained)
@@ -100,6 +105,10 @@ class Box:
             raise Refusal("the box has ended", code=1)
         return received
 
+    def reached(self) -> tuple[Reached, ...]:
+        """Return the limits that were reached since this was asked last."""
+        return self.controllers.reached() if self.controllers else ()
+
     def close(self) -> None:
         """End every process of the box, then its cgroup."""
         self.cgroup.kill()
@@ -112,6 +121,8 @@ class Box:
         self.channel.close()
         os.close(self.ended)
         self.cgroup.remove()
+        if self.controllers:
+            self.controllers.remove()
 
 
 def _image(human: int, digest: str) -> Tree:
@@ -123,3 +134,11 @@ def _image(human: int, digest: str) -> Tree:
 def _contained(ids: tuple[container.Range, ...]) -> int:
     users, groups = (f"0 {each.first} {each.count}\n" for each in ids)
     return idmap.make(users, groups)
+
+
+def _controllers(worker: str, limits: Limits, own: Cgroup) -> Controllers | None:
+    if not (limits.memory or limits.cpus or limits.pids):
+        return None
+    from .controllers import Controllers
+
+    return Controllers(worker, limits, own)

@@ -6,6 +6,8 @@ import os
 import time
 
 _NAME = "clsecure"
+CONTROLLERS = ("memory", "cpu", "pids")  # for limits: see controllers
+_ATTEMPTS = 20
 
 
 class Cgroup:
@@ -17,15 +19,15 @@ class Cgroup:
     def __init__(self, worker: str) -> None:
         self.path = ""
         self.descriptor: int | None = None
-        hierarchy = _hierarchy()
-        if hierarchy is None:
+        self.hierarchies = hierarchies()
+        for name in CONTROLLERS:
+            if name in self.hierarchies:
+                remove(place(self.hierarchies[name], worker))
+        if "" not in self.hierarchies:
             return
-        parent = f"{hierarchy}/{_NAME}"
-        path = f"{parent}/{worker}"
+        path = place(self.hierarchies[""], worker)
         try:
-            os.makedirs(parent, 0o755, exist_ok=True)
-            _remove(path)
-            os.mkdir(path, 0o755)
+            make(path)
         except OSError:
             return
         self.path = path
@@ -42,25 +44,50 @@ class Cgroup:
             return
         if self.descriptor is not None:
             os.close(self.descriptor)
-        _remove(self.path)
-        _remove_parent(self.path)
+        remove(self.path)
 
 
-def sweep(worker: str) -> None:
-    """Remove what a killed helper has left of that worker's cgroup, with every process in it."""
-    path = f"{_hierarchy()}/{_NAME}/{worker}"
-    if os.path.isdir(path):
-        _remove(path)
-        _remove_parent(path)
-
-
-def _hierarchy() -> str | None:
+def hierarchies() -> dict[str, str]:
+    """Return where cgroups can be made: version 2 under "", version 1 under its controllers."""
+    found: dict[str, str] = {}
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
             before, _, after = line.partition(" - ")
-            if after.startswith("cgroup2 ") and "rw" in before.split(" ")[5].split(","):
-                return before.split(" ")[4]
-    return None
+            if not after.startswith(("cgroup ", "cgroup2 ")):
+                continue
+            fields = before.split(" ")
+            names = [""] if after[6] == "2" else after.split()[-1].split(",")
+            if "rw" in fields[5].split(","):
+                found |= {name: fields[4] for name in names if name not in found}
+    return found
+
+
+def place(hierarchy: str, worker: str) -> str:
+    """Return the directory of that worker's cgroup."""
+    return f"{hierarchy}/{_NAME}/{worker}"
+
+
+def sweep(worker: str) -> None:
+    """Remove what a killed helper has left of that worker's cgroups, with every process in them."""
+    found = hierarchies()
+    for name in ("", *CONTROLLERS):
+        path = place(found[name], worker) if name in found else ""
+        if os.path.isdir(path):
+            remove(path)
+
+
+def make(path: str) -> None:
+    """Make a cgroup, and the common one above it, anew; raises OSError."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+            _remove(path)
+            os.mkdir(path, 0o755)
+        except FileNotFoundError:
+            if attempt + 1 == _ATTEMPTS:
+                raise
+            continue  # another session was the last, and removed the common one
+        return
 
 
 def _kill(path: str) -> None:
@@ -71,23 +98,26 @@ def _kill(path: str) -> None:
         pass
 
 
-def _remove_parent(path: str) -> None:
-    try:
-        os.rmdir(os.path.dirname(path))
-    except OSError:
-        pass  # other sessions run
+def remove(path: str) -> None:
+    """Remove a cgroup, and the common one above it if it was the last."""
+    if _remove(path):
+        try:
+            os.rmdir(os.path.dirname(path))
+        except OSError:
+            pass  # other sessions run
 
 
-def _remove(path: str) -> None:
+def _remove(path: str) -> bool:
     # A cgroup goes once its last process has been reaped; one left by a killed helper is swept
-    # here.
+    # here. True: there was one.
     for _ in range(250):
         try:
             os.rmdir(path)
         except FileNotFoundError:
-            return
+            return False
         except OSError:
             _kill(path)
             time.sleep(0.002)
         else:
-            return
+            break
+    return True

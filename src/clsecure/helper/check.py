@@ -12,7 +12,7 @@ from .container import CRUN, NEWUIDMAP, PODMAN
 from .engines import BUBBLEWRAP, FIREJAIL
 from .layout import check_places
 from .places import Owner
-from .protocol import Exec, Listener, Open, Refusal, Session
+from .protocol import Exec, Limits, Listener, Open, Refusal, Session
 
 # Sets of characters instead of regular expressions, whose module is slow to import.
 _DIGITS, _LOWER = "0123456789", "abcdefghijklmnopqrstuvwxyz"
@@ -43,6 +43,13 @@ _ROLES = {
 }
 _MAX_PORT = 65535
 _MAX_SECONDS = 1_000_000
+# Lowest and highest: below the first, the box itself does not come to stand.
+_LIMITS = {
+    "memory": (64 << 20, 1 << 50),
+    "cpus": (50, 8_192_000),
+    "pids": (16, 1 << 22),
+    "disk": (32 << 20, 1 << 43),
+}
 
 
 def caller() -> Owner:
@@ -72,6 +79,7 @@ def check_open(request: Open, human: Owner) -> None:
         raise Refusal("the probe is not a plain relative path", code=2)
     _check_listeners(request)
     _check_engine(request)
+    check_limits(request.limits)
     human.act(lambda: _check_paths(request, human))
 
 
@@ -122,6 +130,14 @@ def _open(path: str, flags: int) -> int:
         return sc.openat2(sc.AT_FDCWD, path, flags, resolve=sc.NO_LINKS)
     except OSError as error:
         raise Refusal(f"{path} cannot be opened as you: {error.strerror}") from None
+
+
+def check_limits(limits: Limits) -> None:
+    """Refuse limits below which a box does not come to stand, and absurd ones."""
+    for name, (low, high) in _LIMITS.items():
+        value = getattr(limits, name)
+        if value and not low <= value <= high:
+            raise Refusal(f"the limit {name} must be 0, or from {low} to {high}", code=2)
 
 
 def _check_listeners(request: Open) -> None:

@@ -10,7 +10,7 @@ from . import syscalls as sc
 from .attended import Aides, Attended
 from .broker import Broker
 from .docker import Docker, listen
-from .launch import Box
+from .launch import Box, get_oom_score, set_oom_score
 from .layout import INSIDE, Host
 from .lean import signal, socket
 from .mounts import Builder, Unsupported
@@ -29,14 +29,21 @@ from .protocol import (
 from .records import BadField
 from .rootfs import Rootfs
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NEVER, _SOONER = -1000, 300  # proc_pid_oom_score_adj(5)
 _IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP)
 
 
 class Init:
     """The box's first process; `serve` returns when the helper is gone."""
 
-    def __init__(self, box: Box, channel: socket.socket) -> None:
-        self._box, self._channel = box, channel
+    def __init__(
+        self, box: Box, channel: socket.socket, enter: Callable[[], None] | None = None
+    ) -> None:
+        self._box, self._channel, self._enter = box, channel, enter
         self._network: Network | None = None  # to be kept: it holds what steers connections
         self._broker: Broker | None = None
         self._docker: Docker | None = None
@@ -57,6 +64,10 @@ class Init:
         try:
             if os.getpid() != 1:  # else "every other process" would mean those of the host
                 raise OSError(errno.EPERM, "not the first process of a pid namespace")
+            if self._enter is not None:
+                self._enter()
+            if self._box.request.limits.memory:
+                self._box = self._box.replace(oom_score=_spare_us())
             network = Network(self._box.request, self._box.host_net_namespace)
             builder.build(self._box.mounts, host, self._box.request.masks, files)
             _write_inside(programs)
@@ -109,6 +120,16 @@ class Init:
                 attended.run(request, descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
+
+
+def _spare_us() -> int:
+    # Else the kernel could end the box itself for what is in it. Returns the commands' score.
+    before = get_oom_score()
+    try:
+        set_oom_score(_NEVER)
+    except PermissionError:  # root without CAP_SYS_RESOURCE, as in some containers
+        return min(before + _SOONER, -_NEVER)
+    return before
 
 
 def _look_like_a_kernel() -> None:

@@ -25,7 +25,11 @@ def _tmpfs(mount: Mount) -> int:
     options = tuple(
         (key, value) for key, _, value in (word.partition("=") for word in mount.options.split(","))
     )
-    return sc.new_filesystem("tmpfs", options, (), _QUIET)
+    return sc.new_filesystem("tmpfs", (*options, *_size(mount)), (), _QUIET)
+
+
+def _size(mount: Mount) -> tuple[tuple[str, str], ...]:
+    return (("size", str(mount.size)),) if mount.size else ()
 
 
 def _proc(_: Mount) -> int:
@@ -50,7 +54,7 @@ def _devices(_: Mount) -> int:
     )
 
 
-def fill_devices(tree: int, devices: list[tuple[str, int]], *, tun: bool) -> None:
+def fill_devices(mount: Mount, tree: int, devices: list[tuple[str, int]], *, tun: bool) -> None:
     """Put the host's harmless devices, and terminals and shared memory of its own, into /dev.
 
     With `tun` also the one with which a user namespace makes an interface in a network of its own.
@@ -81,12 +85,12 @@ def fill_devices(tree: int, devices: list[tuple[str, int]], *, tun: bool) -> Non
         (),
         sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NOEXEC,
     )
-    shared = sc.new_filesystem("tmpfs", (("mode", "1777"),), (), _QUIET)
+    shared = sc.new_filesystem("tmpfs", (("mode", "1777"), *_size(mount)), (), _QUIET)
     queues = sc.new_filesystem("mqueue", (), (), _QUIET | sc.MOUNT_ATTR_NOEXEC)
-    for name, mount in (("pts", terminals), ("shm", shared), ("mqueue", queues)):
+    for name, made in (("pts", terminals), ("shm", shared), ("mqueue", queues)):
         os.mkdir(name, 0o755, dir_fd=tree)
         target = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=tree)
-        sc.attach(mount, target)
+        sc.attach(made, target)
         os.close(target)
     sc.set_mount(tree, set_=sc.MOUNT_ATTR_RDONLY)
 

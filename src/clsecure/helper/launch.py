@@ -13,13 +13,14 @@ from . import syscalls as sc
 from .inside import gate
 from .layout import INSIDE, Mount, writable_places
 from .lean import accept, signal, socket
-from .protocol import Exec, Open
+from .protocol import Exec, Limits, Open
 from .records import Record
 from .rootfs import interpreter
 from .seccomp import base_program, inner_program
 
 _TIOCSPTLCK, _TIOCGPTN, _TIOCSWINSZ = 0x4004_5431, 0x8004_5430, 0x5414
 _TTY_GROUP = 5
+_OOM_SCORE = "/proc/self/oom_score_adj"
 _OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)  # before the helper raises its own
 _TYPES = {"overlay": "overlay", "proc": "proc", "tmpfs": "tmpfs", "root": "tmpfs"}
 
@@ -34,6 +35,8 @@ class Box(Record):
     host_pid_namespace: str
     host_net_namespace: str
     subordinate: tuple[container.Range, ...] = ()  # user ids, group ids: in container mode
+    rest: Limits = Limits()  # what is to be limited for each process
+    oom_score: int = 0  # the commands'
 
 
 class Terminal:
@@ -157,6 +160,7 @@ class Launch:
         os.umask(0o022)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+        _limit(self._box)
         sc.new_session_keyring()
         box = self._box
         python = interpreter(box.mounts, engines.PYTHON)
@@ -174,6 +178,29 @@ class Launch:
             # by the worker (prctl(2), PR_SET_DUMPABLE), and none of init's descriptors is left.
             os._exit(gate.serve(document))
         os.execve(start.argv[0], list(start.argv), environment)
+
+
+def _limit(box: Box) -> None:
+    if box.request.limits.memory:
+        set_oom_score(box.oom_score)
+    for kind, most in (
+        (resource.RLIMIT_AS, box.rest.memory),
+        (resource.RLIMIT_NPROC, box.rest.pids),  # of this user, who has no other session
+    ):
+        if most:
+            resource.setrlimit(kind, (most, most))
+
+
+def get_oom_score() -> int:
+    """Return how willingly the kernel would end this process for memory."""
+    with open(_OOM_SCORE, encoding="ascii") as file:
+        return int(file.read())
+
+
+def set_oom_score(score: int) -> None:
+    """Set that for this process, and for its later children; raises PermissionError below it."""
+    with open(_OOM_SCORE, "w", encoding="ascii") as file:
+        file.write(str(score))
 
 
 def _environment(box: Box, engine: str) -> dict[str, str]:

@@ -65,6 +65,7 @@ class Mount(Record):
     source: str = ""
     writable: bool = False
     options: str = ""
+    size: int = 0  # bytes that a tmpfs may hold; 0: half of the machine's memory
 
 
 class Host(Record):
@@ -91,15 +92,30 @@ def look_at_host() -> Host:
 def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[Mount, ...]:
     """Return the mounts of the box, parents before what lies in them."""
     system = [Mount(kind="system", at=f"/{name}", source=f"/{name}") for name in host.directories]
+    # Files in memory count as the session's memory. Together they may take three quarters of it, so
+    # that a full one is an error of its writer and leaves room for programs. (firejail lays one of
+    # its own over /var/tmp: there the kernel ends whoever writes too much.)
+    large, small = request.limits.memory // 2, request.limits.memory // 16
     own = [
         Mount(kind="proc", at="/proc", writable=True),
         Mount(kind="sysfs", at="/sys"),
-        Mount(kind="devices", at="/dev", options="null zero full random urandom tty, own pts"),
+        Mount(
+            kind="devices",
+            at="/dev",
+            options="null zero full random urandom tty, own pts",
+            size=small,
+        ),
         Mount(kind="tmpfs", at="/run", writable=True, options="mode=0755"),
-        Mount(kind="tmpfs", at="/run/lock", writable=True, options="mode=1777"),
-        Mount(kind="tmpfs", at=f"/run/user/{uid}", writable=True, options=f"mode=0700,uid={uid}"),
-        Mount(kind="tmpfs", at="/tmp", writable=True, options="mode=1777"),
-        Mount(kind="tmpfs", at="/var/tmp", writable=True, options="mode=1777"),
+        Mount(kind="tmpfs", at="/run/lock", writable=True, options="mode=1777", size=small),
+        Mount(
+            kind="tmpfs",
+            at=f"/run/user/{uid}",
+            writable=True,
+            options=f"mode=0700,uid={uid}",
+            size=small,
+        ),
+        Mount(kind="tmpfs", at="/tmp", writable=True, options="mode=1777", size=large),
+        Mount(kind="tmpfs", at="/var/tmp", writable=True, options="mode=1777", size=small),
         Mount(kind="home", at=f"/home/{worker}", writable=True),
         Mount(kind="home", at=request.home, writable=True),
     ]

@@ -131,6 +131,7 @@ def _run(control: socket.socket, sessions: Sessions, request: Exec, descriptors:
     box = sessions.box
     if box is None:
         raise Refusal("there is no box", code=2)
+    sessions.lend_reserve(request)
     box.ask(request, tuple(descriptors))
     for descriptor in descriptors:
         os.close(descriptor)
@@ -139,6 +140,8 @@ def _run(control: socket.socket, sessions: Sessions, request: Exec, descriptors:
         ready, _, _ = select.select([control, box.channel], [], [])
         if box.channel in ready:
             answer, sent = box.answer()
+            if isinstance(answer, Exited):
+                answer = answer.replace(reached=sessions.reached())
             send(control, answer, tuple(sent))
             for descriptor in sent:
                 os.close(descriptor)

@@ -33,6 +33,8 @@ def make(root: int, request: Open, state: State, human: Owner, planting: Plantin
     directory = open_project(request.project, human)
     mode = os.fstat(directory).st_mode & 0o777
     os.close(directory)
+    if request.limits.disk:
+        state.make_disk(request.limits.disk)
     areas = {
         "home": state.make("home", 0o700, worker.uid, worker.gid),
         "git": state.make("git", 0o755, worker.uid, worker.gid),
@@ -62,6 +64,7 @@ def make(root: int, request: Open, state: State, human: Owner, planting: Plantin
         home=request.home,
         objects=request.objects,
         created=int(time.time()),
+        disk=request.limits.disk,
     )
 
 

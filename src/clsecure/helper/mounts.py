@@ -97,7 +97,7 @@ class Builder:
             if mount.kind in ("home", "overlay", "clone", "git"):
                 places.own(mount.at, tree)
             if mount.kind == "devices":
-                kernelfs.fill_devices(tree, devices, tun=self._tun)
+                kernelfs.fill_devices(mount, tree, devices, tun=self._tun)
         os.fchdir(root)
         sc.pivot_root(".", ".")
         sc.detach(".")

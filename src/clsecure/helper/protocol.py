@@ -40,6 +40,23 @@ class Listener(Record):
     kind: str = "tcp"  # tcp | udp
 
 
+class Limits(Record):
+    """What a session may use at most; 0: no limit."""
+
+    memory: int = 0  # bytes
+    cpus: int = 0  # thousandths of a processor
+    pids: int = 0  # processes and threads
+    disk: int = 0  # bytes; for a fresh session
+
+
+class Reached(Record):
+    """A limit that was reached."""
+
+    limit: str  # its name in Limits
+    value: int  # in the units of Limits
+    times: int = 1  # memory: processes ended; pids: new ones refused
+
+
 class Find(Record):
     """Is there a session of that name for this project? Answered by Found."""
 
@@ -66,6 +83,7 @@ class Open(Record):
     masks: tuple[str, ...]
     listeners: tuple[Listener, ...]
     probe: str  # a directory in the worker's home: does it hold anything?
+    limits: Limits = Limits()
     broker: bool = False  # also give a socket on which connections into the box are asked for
     image: str = ""  # digest of the image that is podman's root directory; empty: the host's
     docker: str = "none"  # none | podman: the box's own, at a socket | host: a socket to be served
@@ -140,6 +158,15 @@ class Session(Record):
     changes: int = -1
     running: bool = False
     image: str = ""  # as in Open
+    disk: int = 0  # bytes that may be written to its own disk; 0: it has none
+
+
+class Use(Record):
+    """What a session uses now, in bytes and numbers; -1: nothing, or not known."""
+
+    memory: int = -1
+    processes: int = -1
+    disk: int = -1  # of the host's, by its own disk
 
 
 class Found(Record):
@@ -177,6 +204,7 @@ class Exited(Record):
 
     code: int  # 0-255; 128+n: signal n
     timed_out: bool = False
+    reached: tuple[Reached, ...] = ()
 
 
 class Changed(Record):
@@ -189,6 +217,7 @@ class Listed(Record):
     """Answer to List."""
 
     sessions: tuple[Session, ...]
+    uses: tuple[Use, ...] = ()  # in the same order
 
 
 class Removed(Record):

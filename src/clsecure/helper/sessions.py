@@ -14,6 +14,7 @@ from .places import Owner
 from .protocol import (
     Changed,
     Changes,
+    Exec,
     Failed,
     Find,
     Found,
@@ -24,6 +25,7 @@ from .protocol import (
     Open,
     Opened,
     Plant,
+    Reached,
     Ready,
     Refusal,
     Remove,
@@ -56,6 +58,7 @@ class Sessions:
         self._sent: list[int] = []
         self._expected: Session | None = None
         self._swap: Swap | None = None
+        self._is_full = False  # the session's own disk
         self.box: Box | None = None
 
     def answer(self, request: Record, descriptors: list[int]) -> _Answer:
@@ -131,7 +134,10 @@ class Sessions:
 
     def _list(self, _: List) -> _Answer:
         making.sweep(self._root, self._human.uid)
-        return Listed(sessions=all_sessions(self._root, self._human.uid)), ()
+        from .usage import uses
+
+        sessions = all_sessions(self._root, self._human.uid)
+        return Listed(sessions=sessions, uses=uses(self._root, sessions)), ()
 
     def _open(self, request: Open) -> _Answer:
         if self.box is not None:
@@ -163,6 +169,8 @@ class Sessions:
             same = ("workspace", "git_dir", "home", "objects")
             if any(getattr(session, name) != getattr(request, name) for name in same):
                 raise Refusal("this session was made for another workspace", code=2)
+            if session.disk:
+                state.open_disk(session.disk)
             state.uncount()
             session = session.replace(
                 mode=request.mode,
@@ -223,6 +231,7 @@ class Sessions:
             account=account,
             mounts=mounts,
             host=host,
+            areas=state.areas,
             control=self._control,
         )
         self._session = session
@@ -234,7 +243,10 @@ class Sessions:
         self._sent = descriptors
         probe = _holds_anything(state, request.probe)
         opened = Opened(
-            session=session, probe=probe, warnings=answer.warnings, sockets=answer.sockets
+            session=session,
+            probe=probe,
+            warnings=(*self.box.warnings, *answer.warnings, *_kept_disk(request, session)),
+            sockets=answer.sockets,
         )
         return opened, tuple(descriptors)
 
@@ -252,6 +264,24 @@ class Sessions:
             os.close(project)
         self._sent = [memory_file(b"".join(path + b"\0" for path in paths))]
         return Changed(count=len(paths)), tuple(self._sent)
+
+    def lend_reserve(self, request: Exec) -> None:
+        """Let clsecure's own programs, and nothing else, write to the disk's reserve."""
+        disk = self._state.disk if self._state else None
+        if disk:
+            if request.confined:
+                disk.take_back()
+            else:
+                disk.lend()
+
+    def reached(self) -> tuple[Reached, ...]:
+        """Return the limits that were reached since this was asked last."""
+        found = self.box.reached() if self.box else ()
+        if self._state and self._state.disk and self._session:
+            was_full, self._is_full = self._is_full, self._state.disk.is_full()
+            if self._is_full and not was_full:
+                found += (Reached(limit="disk", value=self._session.disk),)
+        return found
 
     def _note(self, request: Note) -> _Answer:
         if self._state is None or self._session is None:
@@ -297,6 +327,13 @@ class Unbuilt(Refusal):
 
     def __init__(self, answer: Failed) -> None:
         super().__init__(answer.message, hint=answer.hint, code=answer.code)
+
+
+def _kept_disk(request: Open, session: Session) -> tuple[str, ...]:
+    if request.limits.disk in (0, session.disk):
+        return ()
+    has = f"its limit of {session.disk >> 20}M" if session.disk else "no limit"
+    return (f"disk: this session was made with {has}, which stays; a fresh one gets yours",)
 
 
 def _holds_anything(state: State, probe: str) -> bool:

@@ -25,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .disk import Disk
+
 
 def open_root() -> int:
     """Open (and make) the directory of all state; refuses one which is not root's alone."""
@@ -46,6 +48,7 @@ class State:
     def __init__(self, root: int, worker: str, *, attempts: int = _ATTEMPTS) -> None:
         self.worker = worker
         self._root = root
+        self.disk: Disk | None = None
         try:
             os.mkdir(worker, 0o700, dir_fd=root)
         except FileExistsError:
@@ -81,8 +84,32 @@ class State:
             return False
         return now.st_ino == os.fstat(self.directory).st_ino
 
+    @property
+    def areas(self) -> str:
+        """The path of the directory that holds what the session writes to."""
+        return f"{ROOT}/{self.worker}" + ("/disk" if self.disk else "")
+
+    def make_disk(self, limit: int) -> None:
+        """Make a disk of that size, in bytes, for all areas; raises Refusal."""
+        from . import disk
+
+        disk.make(f"{ROOT}/{self.worker}", limit)
+        self.open_disk(limit)
+
+    def open_disk(self, limit: int) -> None:
+        """Mount the session's disk for this helper and the box that it makes; raises Refusal."""
+        from .disk import Disk
+
+        self.disk = Disk(f"{ROOT}/{self.worker}", limit)
+
+    def _close_disk(self) -> None:
+        if self.disk is not None:
+            self.disk.close()
+            self.disk = None
+
     def close(self) -> None:
         """Give the lock back, unless a box still holds it."""
+        self._close_disk()
         for descriptor in (self.lock, self.directory):
             os.close(descriptor)
 
@@ -137,19 +164,22 @@ class State:
                 raise  # without room for a name there is none for more work either
 
     def make(self, name: str, mode: int, uid: int = 0, gid: int = 0) -> int:
-        """Make a directory of the state for that owner and open it."""
-        os.mkdir(name, 0o700, dir_fd=self.directory)
-        descriptor = os.open(name, _DIRECTORY, dir_fd=self.directory)
+        """Make an area, a directory of the state for that owner, and open it."""
+        parent = self.disk.root if self.disk else self.directory
+        os.mkdir(name, 0o700, dir_fd=parent)
+        descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
         os.fchown(descriptor, uid, gid)
         os.fchmod(descriptor, mode)
         return descriptor
 
     def open(self, name: str) -> int:
-        """Open a directory of the state."""
-        return openat2(self.directory, name, _DIRECTORY, resolve=RESOLVE_BENEATH | NO_LINKS)
+        """Open an area."""
+        parent = self.disk.root if self.disk else self.directory
+        return openat2(parent, name, _DIRECTORY, resolve=RESOLVE_BENEATH | NO_LINKS)
 
     def empty(self) -> None:
         """Remove everything of the session's state but its lock, the record last."""
+        self._close_disk()
         for name in sorted(os.listdir(self.directory), key=lambda name: name == "record.json"):
             if name in ("lock", _MAKER):
                 continue

@@ -39,17 +39,20 @@ def joined(names: Iterable[str]) -> bytes:
 class SessionGit:
     """git bound to the session's repository, and the warnings so far.
 
-    Its index is a file of our own in the directory `scratch`, never the worker's.
+    Its index, and the objects that it makes, are our own, in the directory `scratch`.
     """
 
     def __init__(self, git_dir: str, work_tree: str, scratch: str) -> None:
         self.git_dir, self.work_tree = git_dir, work_tree
         self.warnings: list[str] = []
+        os.makedirs(f"{scratch}/objects", exist_ok=True)
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         self._environment = kept | {
             "GIT_DIR": git_dir,
             "GIT_WORK_TREE": work_tree,
             "GIT_INDEX_FILE": f"{scratch}/index",
+            "GIT_OBJECT_DIRECTORY": f"{scratch}/objects",
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": f"{git_dir}/objects",
             "GIT_CONFIG_GLOBAL": os.devnull,  # the worker's own, in any state: not needed here
             "GIT_LITERAL_PATHSPECS": "1",
             "GIT_NO_LAZY_FETCH": "1",
