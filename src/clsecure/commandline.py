@@ -158,7 +158,7 @@ def _arguments(
     if operands and operands[0] not in command.operands:
         allowed = ", ".join(command.operands)
         raise _usage(f"{command.name} does not take {operands[0]}", f"it takes: {allowed}")
-    if named and len(operands) == 1:
+    if named and named[0] != "[" and len(operands) == 1:
         raise _usage(f"{command.name} {operands[0]} needs a {named}", command.usage)
     if command.needs_operand and not operands:
         raise _usage(f"{command.name} needs one of: {', '.join(command.operands)}", command.usage)

@@ -21,7 +21,7 @@ class Command(NamedTuple):
     passes: str = ""
     operands: tuple[str, ...] = ()
     needs_operand: bool = False
-    values: tuple[tuple[str, str], ...] = ()  # operand to the name of its value
+    values: tuple[tuple[str, str], ...] = ()  # operand to the name of its value; [NAME]: or none
 
     @property
     def module(self) -> str:
@@ -148,21 +148,24 @@ _ALL = (
     ),
     Command(
         "image",
-        "pull, list and remove images for container mode",
+        "pull, build, list and remove images for container mode",
         "Images are file systems for `--mode container`. They are fetched by skopeo, with your\n"
         "credentials, and kept by root, unpacked once and for you alone: a session cannot change\n"
         "them. REF is HOST/NAME:TAG, oci-archive:PATH or docker-archive:PATH; IMAGE is a REF or a\n"
-        "digest, which may be cut short. `prune` removes what no session uses.",
+        "digest, which may be cut short. `prune` removes what no session uses. `build` makes one\n"
+        "of the project's .clsecure/Containerfile, or of FILE, after it has shown it to you: in a\n"
+        "box with the network of a session. `image = build` in your configuration means that one.",
         (
             ("clsecure image", "what there is, and how large it is"),
             ("clsecure image pull debian:12", "from the registry for names without a host"),
             ("clsecure image pull registry.example.org/tools/agent:3", "from your own"),
             ("clsecure image pull oci-archive:agent.tar", "from a file, without a registry"),
+            ("clsecure image build", "the project's own, after you have read its file"),
             ("clsecure image remove debian:12", "with all names that it has"),
             ("clsecure image prune --yes", "all that no session uses, without a question"),
         ),
-        operands=("list", "pull", "remove", "prune"),
-        values=(("pull", "REF"), ("remove", "IMAGE")),
+        operands=("list", "pull", "build", "remove", "prune"),
+        values=(("pull", "REF"), ("build", "[FILE]"), ("remove", "IMAGE")),
     ),
     Command(
         "config",

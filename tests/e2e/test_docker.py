@@ -183,6 +183,36 @@ def test_containers_end_with_their_command(human, docked, kind):
     assert listed.stdout == "0\n"
 
 
+@in_kinds
+def test_work_comes_home_from_a_session_with_containers(human, project, kind):
+    script = (
+        "docker import image.tar small >/dev/null; "
+        "docker run --rm -v $PWD:/here small touch /here/made-by-a-container; ls made-*"
+    )
+    human.agent(script)
+    flags = (*kind.flags, "--docker", "podman", "--fresh", "--yes")
+    ran = human.clsecure(*flags, "--on-exit", "import", "--branch", f"home-{kind}", cwd=project)
+    assert ran.stdout.splitlines()[-1] == "made-by-a-container"
+    assert "docker: a podman of its own" in ran.stderr.splitlines()[0]
+    files = human.run("git", "ls-tree", "--name-only", f"home-{kind}", cwd=project).stdout.split()
+    assert "made-by-a-container" in files
+    human.agent("true")
+
+
+def test_containers_obey_the_sessions_limits(human, project):
+    flags = ("exec", "--docker", "podman", "--memory", "400M", "--")
+    hog = "docker import image.tar small >/dev/null; docker run --rm small python3 -c"
+    script = f"{hog} 'held = bytearray(800 << 20); print(\"has it\")'; echo $?"
+    elsewhere, human.prefix = human.prefix, ()  # in whose /sys there are no cgroups
+    try:
+        ran = human.clsecure(*flags, "sh", "-c", script, cwd=project, code=None)
+    finally:
+        human.prefix = elsewhere
+    assert "has it" not in ran.stdout
+    assert "memory: the limit of 400M was reached" in ran.stderr
+    human.clsecure("discard", "--yes", cwd=project)
+
+
 def test_what_was_pulled_is_there_when_the_session_resumes_and_gone_with_it(human, project):
     flags = ("exec", "--docker", "podman", "-s", "images", "--")
     human.clsecure(*flags, "docker", "import", "image.tar", "kept", cwd=project)

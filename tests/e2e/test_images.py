@@ -99,6 +99,70 @@ def test_a_missing_program_or_image_is_one_clear_line(human, top, small):
     assert len(ended.stderr.splitlines()) == 2
 
 
+CONTAINERFILE = """FROM scratch
+COPY busybox /bin/sh
+COPY busybox /bin/busybox
+RUN ["/bin/sh", "-c", "/bin/busybox --install /bin; echo built > /made"]
+ENV GREETING=hello
+# \x1b]0;not for your terminal\x07
+"""
+
+
+@pytest.fixture(scope="module")
+def buildable(human):
+    project = human.repository("buildable", {".clsecure/Containerfile": CONTAINERFILE})
+    human.run("cp", "/bin/busybox", project)
+    return project
+
+
+def test_a_projects_file_is_built_after_it_was_seen(human, buildable):
+    from world.human import PROGRAM
+
+    refused = human.clsecure("image", "build", cwd=buildable, code=3)
+    assert "not built without your yes" in refused.stderr
+    assert "\x1b" not in refused.stderr
+    in_it = ("exec", "--mode", "container", "--image", "build", "--", "sh", "-c")
+    missing = human.clsecure(*in_it, "true", cwd=buildable, code=4)
+    assert "clsecure image build shows it to you" in missing.stderr
+    screen = human.terminal(PROGRAM, "image", "build", cwd=buildable, size=(40, 150))
+    screen.expect_exact("RUN [")
+    screen.expect_exact("in a box with the network of a session?")
+    screen.sendline("y")
+    screen.expect("built: build:.*Containerfile@")
+    screen.wait()
+    said = human.clsecure(*in_it, "cat /made; echo $GREETING", cwd=buildable)
+    assert said.stdout == "built\nhello\n"
+    again = human.clsecure("image", "build", cwd=buildable)
+    assert again.stdout.startswith("there already: build:")
+    assert "image-build" not in human.clsecure("list", cwd=buildable).stdout
+
+
+def test_a_changed_file_needs_another_yes(human, buildable):
+    human.write(buildable / ".clsecure/Containerfile", f"{CONTAINERFILE}RUN echo more >> /made\n")
+    in_it = ("exec", "--mode", "container", "--image", "build", "--", "cat", "/made")
+    human.clsecure(*in_it, cwd=buildable, code=4)
+    human.clsecure("image", "build", cwd=buildable, code=3)
+    human.clsecure("image", "build", "--yes", cwd=buildable)
+    assert human.clsecure(*in_it, cwd=buildable).stdout == "built\nmore\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("absent",), 2, "cannot be read"),
+        (("/etc/hostname",), 2, "is not in the project"),
+        (("broken", "--yes"), 1, "the image was not built: docker build ended with"),
+    ],
+)
+def test_what_cannot_be_built_leaves_nothing(human, buildable, words, code, said):
+    human.write(buildable / "broken", 'FROM scratch\nRUN ["/nothing"]\n')
+    before = human.workers()
+    ended = human.clsecure("image", "build", *words, cwd=buildable, code=code)
+    assert said in ended.stderr
+    assert human.workers() == before
+    assert not list(Path("/var/tmp").glob("clsecure-image-*"))
+
+
 # What an image could hold in order to have root write somewhere else.
 TRAPS = {
     "etc-to-the-home": (folder("bin"), BUSYBOX, symlink("etc", "HOME")),

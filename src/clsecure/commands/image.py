@@ -25,6 +25,8 @@ def run(invocation: Invocation) -> int:
     wanted = None
     if operand == "pull":
         wanted = images.wanted(values[0], invocation.cwd, invocation.environ)
+    if operand == "build":
+        return _build(invocation, values[0] if values else None)
     helper = privileged.start(invocation.environ, may_ask=invocation.output.can_ask)
     try:
         if wanted:
@@ -62,6 +64,20 @@ def _pull(invocation: Invocation, helper: Helper, wanted: images.Wanted) -> int:
         return ExitCode.OK
     said = "pulled" if pulled.is_new else "there already"
     output.say(f"{said}: {pulled.name} ({_short(image)}, {size_text(image.size)})")
+    return ExitCode.OK
+
+
+def _build(invocation: Invocation, file: str | None) -> int:
+    from clsecure.commands import imagebuild  # with all that a session is made of
+
+    built = imagebuild.build(invocation, file)
+    if invocation.flag("json"):
+        invocation.output.json(_document(built.image, frozenset()))
+        return ExitCode.OK
+    said = "built" if built.is_new else "there already"
+    invocation.output.say(
+        f"{said}: {built.name} ({_short(built.image)}, {size_text(built.image.size)})"
+    )
     return ExitCode.OK
 
 

@@ -55,7 +55,7 @@ class Attended:
         launch.close()
         _end_all()
         if self._docker:
-            self._docker.pid = 0
+            self._docker.rest()
         self._answer(code)
 
     def _attend(self, launch: Launch) -> int:

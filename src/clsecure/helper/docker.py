@@ -94,6 +94,14 @@ class Docker:
             finally:
                 os._exit(125)
 
+    def rest(self) -> None:
+        """Forget the podman that ran, and its state: every process of the box has ended."""
+        self.pid = 0
+        try:
+            sc.detach(_STATE)
+        except OSError:
+            pass  # it was never started
+
     def has_ended(self, pid: int) -> None:
         """Note that a process was reaped; who still waits for it hears so."""
         if pid == self.pid:
@@ -109,10 +117,7 @@ class Docker:
 
     def _refresh(self) -> None:
         # At one place, since podman's database notes it, and empty, since its processes have ended.
-        try:
-            sc.detach(_STATE)
-        except OSError:
-            pass  # the first time
+        self.rest()
         uid, gid = self._box.uid, self._box.gid
         options = (("mode", "0700"), ("uid", str(uid)), ("gid", str(gid)))
         quiet = sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV

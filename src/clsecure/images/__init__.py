@@ -7,6 +7,7 @@ gets open files.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,7 @@ from clsecure.helper.imagerecords import (
 from clsecure.helper.protocol import Removed
 from clsecure.images import reference
 from clsecure.output import Output
+from clsecure.paths import find_top
 
 if TYPE_CHECKING:
     from clsecure.images.fetch import Skopeo
@@ -54,7 +56,8 @@ def stored(helper: Helper) -> tuple[Image, ...]:
 
 def find(helper: Helper, text: str, cwd: Path) -> Image | None:
     """Return the image in the store that a reference means; raises UserError for a bad one."""
-    name = reference.parse(text, cwd).name
+    is_built = text == reference.BUILD
+    name = reference.of_build(find_top(cwd)) if is_built else reference.parse(text, cwd).name
     return next((image for image in stored(helper) if name in image.references), None)
 
 
@@ -65,6 +68,12 @@ def ensure(
     found = find(helper, text, cwd)
     if found is not None:
         return found
+    if text == reference.BUILD:
+        raise UserError(
+            f"{reference.CONTAINERFILE}, as it is now, has not been built",
+            hint="clsecure image build shows it to you, and builds it",
+            code=ExitCode.MISSING,
+        )
     return pull(helper, wanted(text, cwd, environ), environ, output).image
 
 
@@ -73,6 +82,21 @@ def wanted(text: str, cwd: Path, environ: Mapping[str, str]) -> Wanted:
     from clsecure.images import fetch  # a start that finds its image does not need it
 
     return Wanted(reference.parse(text, cwd), fetch.Skopeo(environ))
+
+
+def built(name: str, archive: Path, environ: Mapping[str, str]) -> Wanted:
+    """Make ready to add an archive that was built under that name; raises UserError."""
+    from clsecure.images import fetch
+
+    source = reference.Reference(name, f"oci-archive:{archive}", is_archive=True)
+    return Wanted(source, fetch.Skopeo(environ))
+
+
+def private_directory(environ: Mapping[str, str]) -> AbstractContextManager[Path]:
+    """Make a directory that is the human's alone and goes again; raises UserError."""
+    from clsecure.images import fetch
+
+    return fetch.private_directory(environ)
 
 
 def pull(helper: Helper, what: Wanted, environ: Mapping[str, str], output: Output) -> Pulled:

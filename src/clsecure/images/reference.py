@@ -7,12 +7,15 @@ name stands for. The transports are those of containers-transports(5).
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from clsecure.errors import ExitCode, UserError
 
+BUILD = "build"  # as an image: the one that was built from this project's file
+CONTAINERFILE = ".clsecure/Containerfile"
 _ARCHIVES = ("oci-archive", "docker-archive")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 _REFERENCE = re.compile(
@@ -25,6 +28,7 @@ _REFERENCE = re.compile(
 )
 _DEFAULT_HOST, _DEFAULT_PATH, _DEFAULT_TAG = "docker.io", "library/", "latest"
 _LONGEST = 1000
+_DIGITS = 12  # of a content's digest in a name
 
 
 class Reference(NamedTuple):
@@ -57,6 +61,31 @@ def parse(text: str, cwd: Path) -> Reference:
     address = host + (found["port"] or "")
     name = f"{address}/{path}{which}"
     return Reference(name, f"docker://{name}", is_local=_is_loopback(host), host=address)
+
+
+def digest(content: bytes) -> str:
+    """Return what stands for a file's content."""
+    import hashlib  # only where there is something to build
+
+    return hashlib.sha256(content).hexdigest()
+
+
+def build_name(file: Path, content: bytes) -> str:
+    """Return what an image is called that was built from a file with that content."""
+    return f"{BUILD}:{file}@{digest(content)[:_DIGITS]}"
+
+
+def of_build(top: Path | None) -> str:
+    """Return what the image of this project's own file is called; raises UserError."""
+    file = (top or Path()) / CONTAINERFILE
+    try:
+        return build_name(Path(os.path.realpath(file)), file.read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"image = {BUILD} needs {file}, which cannot be read: {error.strerror}",
+            hint="write one, or set another image",
+            code=ExitCode.USAGE,
+        ) from None
 
 
 def _archive(transport: str, rest: str, cwd: Path) -> Reference:
