@@ -82,6 +82,7 @@ class Docker:
             "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
             "LC_ALL": "C",
             "HOME": self._box.request.home,
+            "TMPDIR": self._box.request.home,  # what it puts aside may be large: not in memory
             "XDG_RUNTIME_DIR": _STATE,
             "CONTAINERS_CONF": f"{_STATE}.conf",
             "CONTAINERS_STORAGE_CONF": f"{_STATE}-storage.conf",
