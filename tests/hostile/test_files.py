@@ -496,7 +496,7 @@ def test_a_socket_itself_is_not_shown(planted, listening):
         pytest.param(
             (
                 "layout.py",
-                '        Mount(kind="tmpfs", at="/tmp", writable=True, options="mode=1777"),\n',
+                '        Mount(kind="tmpfs", at="/tmp", writable=True, options="mode=1777", size=large),\n',
                 '        Mount(kind="system", at="/tmp", source="/tmp"),\n',
             ),
             "tmp",
