@@ -302,10 +302,16 @@ def log_file():
 @attempt
 def sockets_listed():
     with open("/proc/net/unix") as file:
-        return [line for line in file if ".sock" in line] or None
+        return [line for line in file if "claude-worker-" in line] or None
+def named(number):
+    try:
+        with open(f"/proc/{number}/comm") as file:
+            return file.read().strip()
+    except OSError:  # it has ended
+        return ""
 @attempt
 def processes():
-    return [one for one in os.listdir("/proc") if one.isdigit() and b"clsecure" in open(f"/proc/{one}/comm", "rb").read()] or None
+    return [one for one in os.listdir("/proc") if one.isdigit() and "clsecure" in named(one)] or None
 @attempt
 def descriptors():
     found = []

@@ -249,7 +249,7 @@ def test_there_is_no_way_around(human, project, servers, box, network):
 def test_control_without_the_filter_there_is_a_way_around(human, project, tmp_path):
     source = "import socket; socket.socket(40, socket.SOCK_STREAM); print('opened')"
     changes = [
-        ("launch.py", "        sc.set_seccomp(base_program())\n", ""),
+        ("descent.py", "    sc.set_seccomp(base_program())\n", ""),
         ("inside/gate.py", "        *_system_calls(),\n", ""),
         ("inside/gate.py", '< plan["filters"]', "< 1"),
     ]

@@ -219,7 +219,7 @@ KEYS_ALONE = "print([line for line in open('/proc/keys') if 'KEY' in line])"
 @pytest.mark.parametrize("protected", [True, False])
 def test_the_session_keyring_is_a_new_one(human, project, tmp_path, protected):
     key = f"clsecure-t-{secrets.token_hex(4)}"
-    change = ("launch.py", "        sc.new_session_keyring()\n", "")
+    change = ("descent.py", "    sc.new_session_keyring()\n", "")
     package = patched(tmp_path, *([] if protected else [change]))
     prefix = ("/usr/bin/python3", "-c", WITH_KEY, key)
     with Caller(human.account.pw_uid, package=package, prefix=prefix) as caller:
@@ -231,7 +231,7 @@ def test_the_session_keyring_is_a_new_one(human, project, tmp_path, protected):
 
 @pytest.mark.parametrize("protected", [True, False])
 def test_no_core_is_dumped(human, project, tmp_path, protected):
-    change = ("launch.py", "        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n", "")
+    change = ("descent.py", "    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n", "")
     package = patched(tmp_path, *([] if protected else [change]))
     prefix = ("prlimit", "--core=unlimited:unlimited", "--")
     with Caller(human.account.pw_uid, package=package, prefix=prefix) as caller:

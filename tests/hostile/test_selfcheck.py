@@ -9,7 +9,7 @@ from clsecure.helper.protocol import Opened
 
 pytestmark = pytest.mark.root
 
-LAUNCH_FILTER = ("launch.py", "        sc.set_seccomp(base_program())\n", "")
+LAUNCH_FILTER = ("descent.py", "    sc.set_seccomp(base_program())\n", "")
 GATE_LOCKS = ("inside/gate.py", '    _lock_down(launch["filter"])\n', "")
 ROOT_MOUNTS = '        root = _open("/", os.O_PATH | os.O_DIRECTORY)\n'
 # What init would do to the box's network is taken out with its own look at whose that is.
@@ -28,12 +28,12 @@ BROKEN = {
     ),
     "groups": (
         ("none",),
-        [("launch.py", "            os.setgroups([])", "            os.setgroups([4])")],
+        [("descent.py", "    os.setgroups([])", "    os.setgroups([4])")],
         "supplementary groups",
     ),
     "group": (
         ("none",),
-        [("launch.py", "            os.setresgid(box.gid, box.gid, box.gid)\n", "")],
+        [("descent.py", "    os.setresgid(box.gid, box.gid, box.gid)\n", "")],
         "Gid is 0",
     ),
     "no-new-privs": (("none",), [GATE_LOCKS], "NoNewPrivs is not set"),

@@ -28,13 +28,15 @@ def listen(directory: Path, name: str) -> socket.socket:
     opened = os.open(directory, _DIRECTORY)
     try:
         os.fchmod(opened, 0o700)
+        fresh = f"{name}.new"  # found under its own name only once it answers
         with suppress(FileNotFoundError):
-            os.unlink(f"{name}.sock", dir_fd=opened)
+            os.unlink(fresh, dir_fd=opened)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             # A path through /proc, since one of a socket may have 107 bytes only: unix(7).
-            listening.bind(f"/proc/self/fd/{opened}/{name}.sock")
+            listening.bind(f"/proc/self/fd/{opened}/{fresh}")
             listening.listen(16)
+            os.rename(fresh, f"{name}.sock", src_dir_fd=opened, dst_dir_fd=opened)
         except BaseException:
             listening.close()
             raise

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 
-from . import container
+from . import container, descent
 from . import syscalls as sc
 from .layout import INSIDE
 from .lean import accept, socket
-from .seccomp import base_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ SOCKET = f"{INSIDE}/docker.sock"
 PROGRAMS = f"{INSIDE}/bin"
 _STATE = f"{container.PLACE}/docker"
 _NETAVARK = ("/usr/lib/podman/netavark", "/usr/libexec/podman/netavark")
-_FIRST = 3  # sd_listen_fds(3): the first descriptor that is handed over
 _PODMAN = f"""#!/bin/sh
 # The podman of this box: its containers are of this session, and end with it.
 exec {container.PODMAN} --remote --url unix://{SOCKET} "$@"
@@ -86,7 +84,7 @@ class Docker:
             "XDG_RUNTIME_DIR": _STATE,
             "CONTAINERS_CONF": f"{_STATE}.conf",
             "CONTAINERS_STORAGE_CONF": f"{_STATE}-storage.conf",
-            "LISTEN_FDS": "1",
+            "LISTEN_FDS": "1",  # sd_listen_fds(3): descriptor 3
         }
         self.pid = os.fork()
         if self.pid == 0:
@@ -123,21 +121,16 @@ class Docker:
         options = (("mode", "0700"), ("uid", str(uid)), ("gid", str(gid)))
         quiet = sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV
         tree = sc.new_filesystem("tmpfs", options, (), quiet)
-        sc.attach(tree, os.open(_STATE, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        place = os.open(_STATE, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        sc.attach(tree, place)
+        os.close(place)
         os.close(tree)
 
     def _become(self, environment: dict[str, str]) -> None:
         os.setsid()
-        listening, null = os.dup(self._listener.fileno()), os.open("/dev/null", os.O_RDWR)
-        for number, descriptor in enumerate((null, null, null, listening)):
-            os.dup2(descriptor, number)
-        os.closerange(_FIRST + 1, 65536)
-        os.umask(0o022)
-        sc.new_session_keyring()
-        sc.set_seccomp(base_program())
-        os.setgroups([])
-        os.setresgid(self._box.gid, self._box.gid, self._box.gid)
-        os.setresuid(self._box.uid, self._box.uid, self._box.uid)
+        null = os.open("/dev/null", os.O_RDWR)
+        descent.prepare(self._box, (null, null, null, self._listener.fileno()))
+        descent.become_worker(self._box)
         environment["LISTEN_PID"] = str(os.getpid())
         argv = (container.PODMAN, "--log-level=error", "system", "service", "--time=0")
         os.execve(argv[0], list(argv), environment)

@@ -9,8 +9,9 @@ from . import container
 from . import syscalls as sc
 from .attended import Aides, Attended
 from .broker import Broker
+from .descent import get_oom_score, set_oom_score
 from .docker import Docker, listen
-from .launch import Box, get_oom_score, set_oom_score
+from .launch import Box
 from .layout import INSIDE, Host
 from .lean import signal, socket
 from .mounts import Builder, Unsupported

@@ -5,23 +5,20 @@ from __future__ import annotations
 import fcntl
 import marshal
 import os
-import resource
 import struct
 
-from . import container, engines
+from . import container, descent, engines
 from . import syscalls as sc
 from .inside import gate
 from .layout import INSIDE, Mount, writable_places
-from .lean import accept, signal, socket
+from .lean import accept, socket
 from .protocol import Exec, Limits, Open
 from .records import Record
 from .rootfs import interpreter
-from .seccomp import base_program, inner_program
+from .seccomp import inner_program
 
 _TIOCSPTLCK, _TIOCGPTN, _TIOCSWINSZ = 0x4004_5431, 0x8004_5430, 0x5414
 _TTY_GROUP = 5
-_OOM_SCORE = "/proc/self/oom_score_adj"
-_OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)  # before the helper raises its own
 _TYPES = {"overlay": "overlay", "proc": "proc", "tmpfs": "tmpfs", "root": "tmpfs"}
 
 
@@ -149,58 +146,20 @@ class Launch:
         elif self.terminal:
             slave = os.open(self.terminal.path, os.O_RDWR)  # becomes the controlling terminal
             standard = (slave, slave, slave)
-        for number, descriptor in enumerate([os.dup(one) for one in standard]):
-            os.dup2(descriptor, number)
-        os.closerange(3, 65536)
-        for number in range(1, signal.NSIG):
-            if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
-                signal.signal(number, signal.SIG_DFL)
-        signal.set_wakeup_fd(-1)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.umask(0o022)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
-        _limit(self._box)
-        sc.new_session_keyring()
+        descent.prepare(self._box, standard)
         box = self._box
         python = interpreter(box.mounts, engines.PYTHON)
         program = (*python, "-IS", f"{INSIDE}/gate.py", self._file)
         start = engines.start(engine, program, uid=box.uid, gid=box.gid, mounts=box.mounts)
-        sc.set_seccomp(base_program())
         if not start.as_root:
             if engine == "none":
                 sc.drop_bounding_set()  # a set-uid engine needs it; it drops the set itself
-            os.setgroups([])
-            os.setresgid(box.gid, box.gid, box.gid)
-            os.setresuid(box.uid, box.uid, box.uid)
+            descent.become_worker(box)
         if engine == "none":
             # No new interpreter: 10 ms. Having changed its user id, this process cannot be traced
             # by the worker (prctl(2), PR_SET_DUMPABLE), and none of init's descriptors is left.
             os._exit(gate.serve(document))
         os.execve(start.argv[0], list(start.argv), environment)
-
-
-def _limit(box: Box) -> None:
-    if box.request.limits.memory:
-        set_oom_score(box.oom_score)
-    for kind, most in (
-        (resource.RLIMIT_AS, box.rest.memory),
-        (resource.RLIMIT_NPROC, box.rest.pids),  # of this user, who has no other session
-    ):
-        if most:
-            resource.setrlimit(kind, (most, most))
-
-
-def get_oom_score() -> int:
-    """Return how willingly the kernel would end this process for memory."""
-    with open(_OOM_SCORE, encoding="ascii") as file:
-        return int(file.read())
-
-
-def set_oom_score(score: int) -> None:
-    """Set that for this process, and for its later children; raises PermissionError below it."""
-    with open(_OOM_SCORE, "w", encoding="ascii") as file:
-        file.write(str(score))
 
 
 def _environment(box: Box, engine: str) -> dict[str, str]:

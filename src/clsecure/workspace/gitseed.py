@@ -122,7 +122,7 @@ class _Seed:
         """Describe one git directory, `prefix` deep in the session's own."""
         self.directories += [prefix + name for name in _DIRECTORIES]
         stores = [self._borrow(store) for store in object_stores(repository.common_dir)]
-        self._put(prefix + "objects/info/alternates", "".join(f"{at}\n" for at in stores))
+        self._put(prefix + "objects/info/alternates", "".join(_entry(at) for at in stores))
         for source, names in ((repository.git_dir, _OWN), (repository.common_dir, _SHARED)):
             for name in names:
                 self._copy(prefix + name, source / name)
@@ -170,6 +170,14 @@ class _Seed:
     def _copy(self, path: str, source: Path) -> None:
         if source.is_file():
             self.files.append(SeedFile(path, source))
+
+
+def _entry(store: str) -> str:
+    """Return a line of objects/info/alternates; git unquotes one that begins with a quote."""
+    if "\n" not in store:
+        return f"{store}\n"
+    quoted = store.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{quoted}"\n'
 
 
 def object_stores(common_dir: Path) -> list[Path]:

@@ -36,6 +36,16 @@ def joined(names: Iterable[str]) -> bytes:
     return b"".join(os.fsencode(name) + b"\0" for name in names)
 
 
+def _quoted(path: str) -> str:
+    """Return a path as an entry of a list parted by colons: git(1), "C-style quoting"."""
+    plain = range(0x20, 0x7F)
+    body = "".join(
+        chr(byte) if byte in plain and byte not in b'"\\' else f"\\{byte:03o}"
+        for byte in os.fsencode(path)
+    )
+    return f'"{body}"'
+
+
 class SessionGit:
     """git bound to the session's repository, and the warnings so far.
 
@@ -52,7 +62,7 @@ class SessionGit:
             "GIT_WORK_TREE": work_tree,
             "GIT_INDEX_FILE": f"{scratch}/index",
             "GIT_OBJECT_DIRECTORY": f"{scratch}/objects",
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": f"{git_dir}/objects",
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(f"{git_dir}/objects"),
             "GIT_CONFIG_GLOBAL": os.devnull,  # the worker's own, in any state: not needed here
             "GIT_LITERAL_PATHSPECS": "1",
             "GIT_NO_LAZY_FETCH": "1",

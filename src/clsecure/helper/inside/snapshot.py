@@ -77,7 +77,9 @@ class Snapshot:
         Raises Failed.
         """
         start = self._git.object(f"{head or base}^{{tree}}")
-        self._git.git("read-tree", start or "--empty")
+        if start is None:  # everything else would look deleted
+            raise Failed("the session's repository has lost the commit that it stands on")
+        self._git.git("read-tree", start)
         chosen = Chosen(paths)
         names = set(self._listed(chosen, "--cached", "--others", "--exclude-standard"))
         ignored = self._listed(chosen, "--others", "--ignored", "--exclude-standard", "--directory")
@@ -94,10 +96,7 @@ class Snapshot:
         if tree == start:
             return Taken(None, 0, about_ignored)
         parents = ("-p", head) if head else ()
-        against = start or text(self._git.git("mktree")).strip()
-        changed = self._git.git(
-            "diff-tree", "-r", "-z", "--name-only", "--no-renames", against, tree
-        )
+        changed = self._git.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", start, tree)
         commit = self._commit(*parents, "-m", "Uncommitted work", tree)
         return Taken(commit, changed.count(b"\0"), about_ignored)
 
