@@ -203,7 +203,7 @@ class Start:
 
     def resume(self) -> float:
         """Start where a session is kept."""
-        self._human.clsecure("exec", "--", "true", cwd=self._top, env=self._env)
+        self._human.clsecure("exec", "--", "env", cwd=self._top, env=self._env)
         return self._run()
 
     def _run(self) -> float:
