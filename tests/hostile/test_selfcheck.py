@@ -40,6 +40,11 @@ BROKEN = {
     "outer-seccomp": (("none", "bubblewrap"), [LAUNCH_FILTER], "seccomp filters"),
     # firejail has filters enough of its own; what they let through tells.
     "outer-seccomp-behind": (("firejail",), [LAUNCH_FILTER], "a socket to the hypervisor"),
+    "podman-does-nothing": (
+        ("podman",),
+        [("engines.py", "(*_podman(mounts), *gate), as_root=False", "gate, as_root=False")],
+        "this is no container",
+    ),
     "keyrings": (("none",), [LAUNCH_FILTER], "keyrings can be reached"),
     "inner-seccomp": (("none",), [GATE_LOCKS], "a user namespace can be made"),
     # bubblewrap would make it read-only by itself.
