@@ -237,7 +237,7 @@ class Sessions:
         self._session = session
         answer, descriptors = self.box.answer()
         if isinstance(answer, Failed):
-            raise Unbuilt(answer)
+            raise Refusal(answer.message, hint=answer.hint, code=answer.code)
         if not isinstance(answer, Ready):
             raise Refusal("the box's init answered out of turn", code=1)
         self._sent = descriptors
@@ -320,13 +320,6 @@ class Sessions:
         for descriptor in self._sent:
             os.close(descriptor)
         self._sent = []
-
-
-class Unbuilt(Refusal):
-    """Init could not make the box."""
-
-    def __init__(self, answer: Failed) -> None:
-        super().__init__(answer.message, hint=answer.hint, code=answer.code)
 
 
 def _kept_disk(request: Open, session: Session) -> tuple[str, ...]:
