@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -63,9 +64,17 @@ def test_processes_and_mounts_are_seen():
     human = f"{leftovers.HUMAN}{secrets.token_hex(4)}"
     for options in ({"env": {"SUDO_USER": human}}, {"user": free_id()}):
         with subprocess.Popen(["sleep", "60"], **options) as process:
-            assert new(before, f"{process.pid} sleep 60") == {"process"}
+            _soon(lambda: new(before, f"{process.pid} sleep 60") == {"process"})
             process.kill()
     assert new(before, name) == set()
+
+
+def _soon(seen):
+    """Wait for it: Popen returns within execve(2), before /proc shows the new program's words."""
+    deadline = time.monotonic() + 10
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def free_id():
