@@ -6,28 +6,24 @@ For that reason this module imports next to nothing.
 
 from __future__ import annotations
 
-import fcntl
 import os
 
+from clsecure import treecache
 from clsecure.helper.lean import signal, socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from clsecure.listing import Listing
+    from clsecure.treecache import Known
+
 PYTHON = "/usr/bin/python3"  # the distribution's: no user can write to it
 INSTALLED = "/usr/lib/clsecure"
 PACKAGE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "helper")
 _SCRIPT = f"{PACKAGE}/__main__.py"  # as a script: as a package it would take 5 ms longer
 _SUDO = ("/usr/bin/sudo", "/bin/sudo", "/usr/local/bin/sudo")
-
-# Trees that tools fill: large, and a secret in them was not put there by the human.
-PRUNED: tuple[str, ...] = (
-    *(".git", "node_modules", "site-packages", ".venv", "venv", ".tox", ".nox", "target"),
-    *("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".gradle", ".terraform"),
-)
 _SECOND = 1_000_000_000  # in nanoseconds
-_F_SETPIPE_SZ, _PIPE = 1031, 1 << 20  # fcntl(2); the most that a user may have without rights
 
 
 class Helper:
@@ -53,43 +49,12 @@ class Helper:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else 1
 
 
-class Listing:
-    """`find` below `top`: names relative to it, each ended by a zero byte, from `descriptor`."""
-
-    def __init__(self, top: str, environ: Mapping[str, str]) -> None:
-        """Start it. Raises FileNotFoundError where there is no `find`."""
-        self.top = top
-        self.descriptor, theirs = os.pipe2(os.O_CLOEXEC)
-        try:
-            _widen(theirs)
-            self._pid = _spawn_at(top, _find(), environ, theirs)
-        except BaseException:
-            os.close(self.descriptor)
-            raise
-        finally:
-            os.close(theirs)
-
-    def wait(self) -> int:
-        """Wait for its end; returns its exit code, as it was if it was awaited before."""
-        if self._pid:
-            self._code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-            self._pid = 0
-        return self._code
-
-    def close(self) -> None:
-        """End it, if it has not ended."""
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            self.wait()
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
-
-
 class Ahead:
     """What has begun, until somebody takes it; `close` ends what nobody took."""
 
-    def __init__(self, helper: Helper | None = None, listing: Listing | None = None) -> None:
+    def __init__(
+        self, helper: Helper | None = None, listing: Listing | Known | None = None
+    ) -> None:
         self.helper, self.listing = helper, listing
 
     def close(self) -> None:
@@ -113,7 +78,7 @@ def begin(environ: Mapping[str, str], directory: str) -> Ahead:
         argv = _quiet_command()
         if argv:
             begun.helper = Helper(argv, root_environment(environ))
-        begun.listing = Listing(top, environ)
+        begun.listing = treecache.start(top, environ)
     except OSError:
         pass
     return begun
@@ -204,37 +169,3 @@ def _is_same(one: str, other: str) -> bool:
             return file.read() == installed.read()
     except OSError:
         return False
-
-
-def _find() -> tuple[str, ...]:
-    prune = [word for name in PRUNED for word in ("-o", "-name", name)][1:]
-    # Files first: find would else compare each of them with the names of pruned directories.
-    files = ("find", ".", "-mindepth", "1", "!", "-type", "d", "-print0")
-    return (*files, "-o", "(", *prune, ")", "-prune", "-o", "-print0")
-
-
-def _widen(pipe: int) -> None:
-    # Then `find` need not wait for its reader.
-    try:
-        fcntl.fcntl(pipe, _F_SETPIPE_SZ, _PIPE)
-    except OSError:
-        return  # this user's pipes have all the room that they may have
-
-
-def _spawn_at(top: str, argv: tuple[str, ...], environ: Mapping[str, str], stdout: int) -> int:
-    # posix_spawn knows no directory of its own, and a fork waits for the copy of all our pages.
-    silent = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)  # about unreadable directories
-    actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), silent]
-    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.chdir(top)
-        return os.posix_spawnp(
-            argv[0],
-            argv,
-            {**environ, "LC_ALL": "C"},
-            file_actions=actions,
-            setsigdef=[signal.SIGPIPE],  # which Python ignores
-        )
-    finally:
-        os.fchdir(here)
-        os.close(here)

@@ -105,6 +105,7 @@ def open_box(
             plan = _with_image(opening, environ, output)
             opening = opening._replace(plan=plan)
         hidden = opening.scan.result()
+        stack.callback(opening.scan.remember, plan.facts.filesystem, environ)
         if session is not None:
             plan = plan._replace(workspace=WorkspaceKind(session.workspace))
             stores = tuple(Path(path) for path in session.objects)

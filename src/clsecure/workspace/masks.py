@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
-from clsecure.ahead import Listing
+from clsecure import treecache
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import SAFE, Repository, clean_environment
+from clsecure.listing import Listing
 from clsecure.output import escape
 from clsecure.process import run
 from clsecure.reachoptions import HIDDEN, SHOWN
+from clsecure.treecache import Known
 
 _FEW = 50  # git is asked about so many paths by name; about more, for all that it tracks
 
@@ -25,7 +28,7 @@ def start_scan(
     repository: Repository,
     hide: Sequence[str] = HIDDEN,
     show: Sequence[str] = (),
-    listing: Listing | None = None,
+    listing: Listing | Known | None = None,
 ) -> Scan:
     """Start to look for secrets below the top of `repository`, beside this process.
 
@@ -39,13 +42,14 @@ def start_scan(
             _matcher(own)  # a human's may be none, which is said at once
     pattern = "|".join(_ere(each) for each in hide) or "^$"
     # grep only narrows the list down; `_matcher` decides.
-    narrow = ("grep", "-ziE", "-e", f"^\\./(.*/)?({pattern})$")
+    expression = f"^\\./(.*/)?({pattern})$"
     top = os.fspath(repository.top)
     try:
-        if listing is None or listing.top != top:
-            if listing is not None:
-                listing.close()
+        listing = listing or treecache.start(top, os.environ)
+        if listing.top != top or not _is_for(listing, expression):
+            listing.close()
             listing = Listing(top, os.environ)
+        narrow = ("grep", "-ziE", "-e", expression)
         filtering = subprocess.Popen(
             narrow,
             env=clean_environment(),
@@ -59,7 +63,11 @@ def start_scan(
         hint = "install them, for example: apt install findutils grep"
         message = f"{error.filename} is not installed"
         raise UserError(message, hint=hint, code=ExitCode.MISSING) from error
-    return Scan(repository, listing, filtering, hide, show)
+    return Scan(repository, listing, filtering, expression, (hide, show))
+
+
+def _is_for(listing: Listing | Known, expression: str) -> bool:
+    return isinstance(listing, Listing) or listing.pattern == os.fsencode(expression)
 
 
 class Scan:
@@ -68,14 +76,17 @@ class Scan:
     def __init__(
         self,
         repository: Repository,
-        listing: Listing,
+        listing: Listing | Known,
         filtering: subprocess.Popen[bytes],
-        hide: Sequence[str],
-        show: Sequence[str],
+        expression: str,
+        globs: tuple[Sequence[str], Sequence[str]],
     ) -> None:
         self._repository = repository
         self._listing = listing
         self._filtering = filtering
+        self._expression = expression
+        self._listed: list[bytes] | None = None
+        hide, show = globs
         self._hide, self._show = tuple(hide), (*SHOWN, *show)
 
     def result(self) -> tuple[str, ...]:
@@ -88,7 +99,8 @@ class Scan:
         if self._listing.wait() not in {0, 1} or self._filtering.returncode not in {0, 1}:
             message = "the search for secrets in the project failed"
             raise UserError(message, hint="try again", code=ExitCode.REFUSED)
-        paths = [os.fsdecode(path)[2:] for path in listed.split(b"\0") if path]
+        self._listed = [path for path in listed.split(b"\0") if path]
+        paths = [os.fsdecode(path)[2:] for path in self._listed]
         if not paths:
             return ()
         hidden, shown = _matcher(self._hide), _matcher(self._show)
@@ -98,6 +110,17 @@ class Scan:
         tracked = self._tracked(wanted)
         found = sorted({each for path in wanted for each in self._untracked(path, tracked, shown)})
         return tuple(_outermost(found))
+
+    def remember(self, filesystem: str, environ: Mapping[str, str]) -> None:
+        """Keep what was listed for the next start, as far as it can be kept.
+
+        `filesystem` is the type of the one that holds the tree.
+        """
+        if self._listed is None:
+            return
+        with suppress(OSError):  # the next start lists the tree again
+            pattern = os.fsencode(self._expression)
+            treecache.keep(self._listing, pattern, self._listed, filesystem, environ)
 
     def stop(self) -> None:
         """End a search whose result nobody waits for any more."""
