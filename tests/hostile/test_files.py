@@ -338,6 +338,7 @@ def test_a_worker_reads_none_of_it(planted, box, workspace):
 @pytest.mark.parametrize("box", BOXES)
 def test_a_worker_reads_nothing_of_roots(planted, box):
     status = os.stat("/")
+    planted["human"].clsecure("exec", "--", "true", cwd=planted["top"])
     worker = planted["human"].workers()[0]
     given = {
         "record": f"/var/lib/clsecure/{worker}/record.json",
