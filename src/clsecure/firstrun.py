@@ -10,32 +10,35 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from clsecure import claudestate
+from clsecure.claudestate import HomeFile
 from clsecure.helper.engines import PYTHON
 from clsecure.helper.inside import settle
 
 _LOOKS = ("theme", "editorMode", "preferredNotifChannel", "verbose")
-_PORTABLE = ("CLAUDE.md", "agents", "commands", "skills", "output-styles")
 _OTHER_CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
-_MAX_FILE = 1 << 20
-_MAX_FILES = 500
 
 
 def home_files(
     home: Path, places: tuple[Path, ...], environ: Mapping[str, str]
-) -> dict[str, bytes]:
-    """Return the first files of a worker's home, by relative path.
+) -> tuple[dict[str, HomeFile], list[str]]:
+    """Return the first files of a worker's home, by relative path, and what was left out of them.
 
     `places` are the directories in which the agent will be started. Of a subscription login only
     the access token goes in: a refresh inside would log the human out (refresh tokens rotate).
     """
+    known = _read_json(home / ".claude.json")
+    brought, lacking = claudestate.state(known, places)
+    settings, also = claudestate.settings(_read_json(home / ".claude/settings.json"))
     files = {
-        ".claude.json": _encode(state(_read_json(home / ".claude.json"), places, environ)),
-        ".claude/settings.json": _encode({"skipDangerousModePermissionPrompt": True}),
+        **claudestate.files(home / ".claude"),
+        ".claude.json": HomeFile(_encode(state(_looks(known) | brought, places, environ))),
+        ".claude/settings.json": HomeFile(_encode(settings)),
     }
     login = login_file(home, environ)
     if login:
-        files[".claude/.credentials.json"] = login
-    return files | _portable(home / ".claude")
+        files[".claude/.credentials.json"] = HomeFile(login)
+    return files, [*also, *lacking]
 
 
 def login_file(home: Path, environ: Mapping[str, str]) -> bytes:
@@ -72,10 +75,16 @@ def settling(
 def state(
     known: Mapping[str, object], places: tuple[Path, ...], environ: Mapping[str, str]
 ) -> dict[str, object]:
-    """Return the agent's own state file: onboarding done, these directories trusted."""
-    answers: dict[str, object] = {name: known[name] for name in _LOOKS if name in known}
+    """Return the agent's own state file: onboarding done, these directories trusted.
+
+    `known` has the human's looks, and MCP servers and projects as they may be inside.
+    """
     key = environ.get("ANTHROPIC_API_KEY", "")
-    return settle.answered(answers, [str(place) for place in places], key)
+    return settle.answered(dict(known), [str(place) for place in places], key)
+
+
+def _looks(known: Mapping[str, object]) -> dict[str, object]:
+    return {name: known[name] for name in _LOOKS if name in known}
 
 
 def _login(credentials: Mapping[str, object]) -> dict[str, object] | None:
@@ -90,17 +99,6 @@ def _login(credentials: Mapping[str, object]) -> dict[str, object] | None:
             "expiresAt": None,
         }
     }
-
-
-def _portable(directory: Path) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for name in _PORTABLE:
-        top = directory / name
-        paths = sorted(top.rglob("*")) if top.is_dir() else [top]
-        for path in paths:
-            if len(found) < _MAX_FILES and path.is_file() and path.stat().st_size <= _MAX_FILE:
-                found[f".claude/{path.relative_to(directory)}"] = path.read_bytes()
-    return found
 
 
 def _read_json(path: Path) -> dict[str, object]:

@@ -28,12 +28,13 @@ from clsecure.helper.protocol import (
     memory_file,
 )
 from clsecure.homecoming import refs
-from clsecure.output import Output
+from clsecure.output import Output, escape
 from clsecure.plan import Plan
 from clsecure.workspace import masks
 
 if TYPE_CHECKING:
     from clsecure.boxed import Box
+    from clsecure.claudestate import HomeFile
     from clsecure.egress.service import Service
     from clsecure.workspace.gitseed import GitSeed
 
@@ -111,7 +112,7 @@ def open_box(
             stores = tuple(Path(path) for path in session.objects)
             opened, listeners = _open(opening, plan, hidden, "resume", stores, meanwhile=meanwhile)
         else:
-            plan, opened, listeners, copied = _create(opening, hidden, meanwhile)
+            plan, opened, listeners, copied = _create(opening, hidden, output, meanwhile)
         from clsecure.boxed import Box  # loaded while the box was made
 
         record = opened.session
@@ -163,7 +164,7 @@ def without_found(opening: Opening) -> Opening:
 
 
 def _create(
-    opening: Opening, hidden: tuple[str, ...], meanwhile: Callable[[], object]
+    opening: Opening, hidden: tuple[str, ...], output: Output, meanwhile: Callable[[], object]
 ) -> tuple[Plan, Opened, list[int], tuple[Path, ...]]:
     """Make a fresh session; the last of what it returns are the object stores to be copied."""
     from clsecure.firstrun import home_files
@@ -172,7 +173,9 @@ def _create(
     plan, repository = opening.plan, opening.plan.facts.repository
     seed = gitseed.git_seed(repository)
     places = (plan.project, plan.facts.cwd)
-    files = home_files(plan.facts.home, places, plan.agent_environment)
+    files, lacking = home_files(plan.facts.home, places, plan.agent_environment)
+    for line in lacking:
+        output.note(f"not in the session: {escape(line)}")
     if plan.workspace is WorkspaceKind.OVERLAY:
         try:
             _plant(opening.helper, seed, files)
@@ -190,11 +193,13 @@ def _create(
     return plan, opened, listeners, seed.objects
 
 
-def _plant(helper: privileged.Helper, seed: GitSeed, home: Mapping[str, bytes]) -> None:
+def _plant(helper: privileged.Helper, seed: GitSeed, home: Mapping[str, HomeFile]) -> None:
     items: list[tuple[Seed, bytes | Path]] = [
         (Seed(area="git", path=file.path, mode=file.mode), file.content) for file in seed.files
     ]
-    items += [(Seed(area="home", path=path, mode=0o600), body) for path, body in home.items()]
+    items += [
+        (Seed(area="home", path=path, mode=file.mode), file.content) for path, file in home.items()
+    ]
     for start in range(0, len(items), _SEEDS_A_MESSAGE):
         part = items[start : start + _SEEDS_A_MESSAGE]
         contents = tuple(_content(content) for _, content in part)

@@ -1,0 +1,179 @@
+"""What of the human's own Claude Code is in a session: settings and tools, without their secrets.
+
+Pure, but for `files`. What is left out is said in a line each, which never holds a value.
+The names of settings are those of https://code.claude.com/docs/en/settings and /en/mcp.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+# Programs of the human's that hand out credentials, and what would refuse to run without prompts.
+_CREDENTIAL_PROGRAMS = (
+    *("apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "gcpAuthRefresh"),
+    "otelHeadersHelper",
+)
+_SERVER_SETTINGS = ("allowedTools", "enabledMcpjsonServers", "disabledMcpjsonServers")
+_PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent", "mcp-protocol-version"})
+_SECRET_NAME = re.compile(
+    r"key|token|secret|passw|passphrase|auth|credential|cookie|private|session|dsn|(^|_)pat($|_)"
+    r"|(^|_)pwd($|_)|database_url|connection",
+    re.IGNORECASE,
+)
+# As the issuers of tokens mark them, and what is long and random enough to be one.
+_SECRET_VALUE = re.compile(
+    r"sk-[\w-]{8}|gh[pousr]_\w{8}|github_pat_|glpat-|xox[abeprs]-|AKIA[0-9A-Z]{8}|AIza[\w-]{8}"
+    r"|eyJ[\w-]{8}|npm_\w{8}|pypi-\w{8}|-----BEGIN|://[^/\s@]*:[^/\s@]+@|[Bb]earer\s"
+    r"|[?&](?:\w*(?:key|token|secret|auth|sig)\w*)=[^&\s$]"
+)
+_RANDOM = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
+_REFERENCE = re.compile(r"\$\{\w+(:-[^}]*)?\}")
+_DIRECTORIES = (
+    *("agents", "commands", "skills", "output-styles", "rules"),
+    *("hooks", "scripts", "bin", "statusline"),
+)
+_FILES = re.compile(r"CLAUDE\.md|keybindings\.json|[\w.-]+\.(sh|bash|zsh|py|js|mjs|cjs|ts|rb|md)")
+_MAX_FILE = 1 << 20
+_MAX_FILES = 500
+
+
+class HomeFile(NamedTuple):
+    """A file of a fresh home."""
+
+    content: bytes
+    is_program: bool = False
+
+    @property
+    def mode(self) -> int:
+        """Its permissions."""
+        return 0o700 if self.is_program else 0o600
+
+
+def settings(known: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
+    """Return the human's settings as a session has them, and what they lack."""
+    kept = {name: value for name, value in known.items() if name not in _CREDENTIAL_PROGRAMS}
+    lacking = [
+        f"your Claude setting {name}: a program that hands out credentials"
+        for name in known
+        if name not in kept
+    ]
+    variables, secret = _parted(_mapping(kept.get("env")))
+    if variables or secret:
+        kept["env"] = variables
+    lacking += [f"{name} of your Claude settings: a credential" for name in secret]
+    permissions = dict(_mapping(kept.get("permissions")))
+    if permissions.pop("disableBypassPermissionsMode", None) is not None:
+        kept["permissions"] = permissions  # the box is what stands in for the prompts
+    kept["skipDangerousModePermissionPrompt"] = True
+    return kept, lacking
+
+
+def servers(known: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
+    """Return the MCP servers of a configuration without secrets, and what they lack."""
+    kept: dict[str, object] = {}
+    lacking: list[str] = []
+    for name, declared in _mapping(known).items():
+        server = dict(_mapping(declared))
+        words = [server.get("url"), server.get("command"), *_list(server.get("args"))]
+        if any(is_secret("", str(word)) for word in words if word is not None):
+            lacking.append(f"the MCP server {name}: a credential in its command or address")
+            continue
+        if "env" in server:
+            server["env"], secret = _parted(_mapping(server["env"]))
+            lacking += [f"{each} of the MCP server {name}: a credential" for each in secret]
+        if "headers" in server:
+            headers = _mapping(server["headers"])
+            plain = {each: value for each, value in headers.items() if _is_plain(each, value)}
+            lacking += [
+                f"the header {each} of the MCP server {name}: it may be a credential"
+                for each in headers
+                if each not in plain
+            ]
+            server["headers"] = plain
+        if server.pop("headersHelper", None) is not None:
+            lacking.append(f"headersHelper of the MCP server {name}: it hands out credentials")
+        kept[name] = server
+    return kept, lacking
+
+
+def state(
+    known: Mapping[str, object], places: tuple[Path, ...]
+) -> tuple[dict[str, object], list[str]]:
+    """Return the MCP servers of the state file, for all and for these directories alone."""
+    kept: dict[str, object] = {}
+    found, lacking = servers(_mapping(known.get("mcpServers")))
+    if found:
+        kept["mcpServers"] = found
+    projects: dict[str, object] = {}
+    for place in dict.fromkeys(map(str, places)):
+        project = _mapping(_mapping(known.get("projects")).get(place))
+        mine = {name: project[name] for name in _SERVER_SETTINGS if name in project}
+        local, also = servers(_mapping(project.get("mcpServers")))
+        lacking += also
+        if mine or local:
+            projects[place] = {**mine, "mcpServers": local}
+    if projects:
+        kept["projects"] = projects
+    return kept, lacking
+
+
+def files(directory: Path) -> dict[str, HomeFile]:
+    """Return what people write for their agent, by path in the home: no transcripts, no caches."""
+    found: dict[str, HomeFile] = {}
+    for path in _paths(directory):
+        if len(found) == _MAX_FILES:
+            break
+        if path.is_file() and path.stat().st_size <= _MAX_FILE and os.access(path, os.R_OK):
+            name = f".claude/{path.relative_to(directory)}"
+            found[name] = HomeFile(path.read_bytes(), os.access(path, os.X_OK))
+    return found
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Say whether a variable looks like a credential, by its name or by its value.
+
+    A reference to a variable of the agent's (`${NAME}`) is none.
+    """
+    plain = _REFERENCE.sub("", value)
+    if not plain.strip() or plain.strip().lower() in {"true", "false", "0", "1"}:
+        return False
+    if _SECRET_NAME.search(name) or _SECRET_VALUE.search(plain):
+        return True
+    return any(_is_random(word) for word in _RANDOM.findall(plain))
+
+
+def _paths(directory: Path) -> list[Path]:
+    try:
+        tops = sorted(directory.iterdir())
+    except OSError:
+        return []
+    below = [each for top in tops if top.name in _DIRECTORIES for each in sorted(top.rglob("*"))]
+    return [top for top in tops if _FILES.fullmatch(top.name)] + below
+
+
+def _is_random(word: str) -> bool:
+    # Digits and both cases, or a long hexadecimal number; a path has neither in one piece.
+    kinds = [any(test(c) for c in word) for test in (str.isdigit, str.islower, str.isupper)]
+    is_number = re.fullmatch(r"[0-9a-f]{32,}", word) is not None
+    return "/" not in word and (all(kinds) or is_number)
+
+
+def _is_plain(header: str, value: object) -> bool:
+    return header.lower() in _PLAIN_HEADERS or not _REFERENCE.sub("", str(value)).strip()
+
+
+def _parted(variables: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
+    secret = [name for name, value in variables.items() if is_secret(name, str(value))]
+    return {name: value for name, value in variables.items() if name not in secret}, secret
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

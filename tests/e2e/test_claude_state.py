@@ -1,0 +1,91 @@
+"""A person's own Claude settings, commands, hooks and MCP servers work inside, without secrets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from e2e.boxes import BOXES
+
+pytestmark = pytest.mark.client
+
+_SERVER = """\
+import json, os, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" not in asked:
+        continue
+    if asked["method"] == "initialize":
+        version = asked["params"]["protocolVersion"]
+        answer = {"protocolVersion": version, "capabilities": {"tools": {}},
+                  "serverInfo": {"name": "weather", "version": "1"}}
+    elif asked["method"] == "tools/list":
+        answer = {"tools": [{"name": "forecast", "description": "it", "inputSchema":
+                  {"type": "object", "properties": {}}}]}
+    elif asked["method"] == "tools/call":
+        said = f"sunny, with {sorted(os.environ.keys() & {'PLACE', 'WEATHER_KEY'})}"
+        answer = {"content": [{"type": "text", "text": said}]}
+    else:
+        answer = {}
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": answer}), flush=True)
+"""
+_SECRET = "wk-0f3a9c5e7b1d2468"
+_HOOK = "#!/bin/sh\necho told by a hook of $(id -un) > hooked.txt\n"
+
+
+def _furnish(human, top):
+    server = {
+        "command": "python3",
+        "args": [f"{top}/tools/weather.py"],
+        "env": {"PLACE": "here", "WEATHER_KEY": _SECRET},
+    }
+    state = {
+        "mcpServers": {"weather": server},
+        "projects": {"/elsewhere": {"history": [_SECRET]}},
+        "primaryApiKey": _SECRET,
+    }
+    hook = {"type": "command", "command": f"{human.home}/.claude/hooks/note.sh"}
+    settings = {
+        "hooks": {"SessionStart": [{"hooks": [hook]}]},
+        "env": {"GREETING": "hello", "DEPLOY_TOKEN": _SECRET},
+    }
+    human.write(".claude.json", json.dumps(state), mode=0o600)
+    human.write(".claude/settings.json", json.dumps(settings), mode=0o600)
+    human.write(".claude/hooks/note.sh", _HOOK, mode=0o755)
+    human.write(".claude/CLAUDE.md", "Always speak of the weather in Lisbon.\n")
+    human.write(".claude/history.jsonl", _SECRET)
+
+
+@pytest.mark.parametrize(
+    "kind", [box for box in BOXES if "clone" not in str(box)], ids=str, indirect=True
+)
+def test_the_persons_own_settings_work_without_their_secrets(human, kind, play):
+    top = human.repository(f"src/state-{kind}", {"tools/weather.py": _SERVER})
+    _furnish(human, top)
+    scenario = [
+        {"tool": {"name": "mcp__weather__forecast", "input": {}}},
+        {
+            "bash": "echo $GREETING; cat hooked.txt; env; ls ~/.claude; "
+            "cat ~/.claude.json ~/.claude/settings.json ~/.claude/CLAUDE.md"
+        },
+        "done",
+    ]
+    api, variables = play(scenario)
+    ran = human.clsecure(*kind.flags, "--", "-p", "go", cwd=top, env=variables)
+    assert ran.stdout == "done\n"
+    weather, shell = (each["text"] for each in api.tool_results()[-2:])
+    assert weather == "sunny, with ['PLACE']"
+    assert "hello" in shell
+    assert "told by a hook of claude-worker-state-" in shell
+    assert "weather in Lisbon" in shell
+    assert "history.jsonl" not in shell
+    said = ran.stderr
+    assert _SECRET not in shell + said
+    assert "WEATHER_KEY of the MCP server weather: a credential" in said
+    assert "DEPLOY_TOKEN of your Claude settings: a credential" in said
+    state = json.loads((human.home / ".claude.json").read_text())
+    assert state["primaryApiKey"] == _SECRET  # control: it is there for the person
+    everywhere = f"grep -rl {_SECRET} ~ /tmp /run /proc/self/environ 2>/dev/null; true"
+    assert human.clsecure("exec", "--", "sh", "-c", everywhere, cwd=top).stdout == ""
+    assert human.run("sh", "-c", f"grep -l {_SECRET} ~/.claude.json").stdout
