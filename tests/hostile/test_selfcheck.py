@@ -72,8 +72,11 @@ BROKEN = {
         [
             (
                 "mounts.py",
-                "        return self._read_only(source, mount.source)\n",
-                "        return sc.clone_tree(source)\n",
+                "        shown = {",
+                (
+                    "        if mount.kind == 'objects':\n            return sc.clone_tree(source)\n"
+                    "        shown = {"
+                ),
             )
         ],
         "/run/clsecure/objects/0 is writable",
@@ -105,8 +108,11 @@ BROKEN = {
         [
             (
                 "mounts.py",
-                "            return self._workspace(source)\n",
-                "            return self._read_only(source, '') and sc.clone_tree(source)\n",
+                "        shown = {",
+                (
+                    "        if mount.kind == 'overlay':\n            return sc.clone_tree(source)\n"
+                    "        shown = {"
+                ),
             )
         ],
         "not overlay",

@@ -6,6 +6,7 @@ import os
 import pwd
 import stat
 
+from . import caches
 from . import syscalls as sc
 from .accounts import PREFIX
 from .container import CRUN, NEWUIDMAP, PODMAN
@@ -105,8 +106,11 @@ def _check_podman() -> None:
 def _check_paths(request: Open, human: Owner) -> None:
     for path in (request.project, request.home, request.git_dir, *request.objects):
         _open_directory(path)
-    for path in request.exposures:
+    for path in (*request.exposures, *(one.source for one in request.aliases)):
         _check_exposure(path)
+    for path in request.caches:
+        caches.check(path)
+        _open_directory(path)
     home = os.stat(request.home, follow_symlinks=False)
     if home.st_uid != human.uid:
         raise Refusal(f"{request.home} is not your home directory")
@@ -119,6 +123,7 @@ def _check_exposure(path: str) -> None:
     os.close(exposed)
     if kind not in (stat.S_IFREG, stat.S_IFDIR):
         raise Refusal(f"an exposed path cannot be {path}: it is neither a file nor a directory")
+    os.close(_open(path, os.O_RDONLY))  # a place alone takes no right to read it
 
 
 def _open_directory(path: str) -> None:

@@ -179,7 +179,7 @@ def _document(box: Box, command: Exec, engine: str, address: str, tty: str) -> d
         "mounts": [
             {"at": mount.at, "type": _type_of(mount, box.request, engine)}
             for mount in box.mounts
-            if mount.kind in ("overlay", "clone", "home", "git", "objects", "exposed")
+            if mount.kind in ("overlay", "clone", "home", "git", "objects", "exposed", "cache")
             or mount.at in ("/", "/proc", "/tmp", *(() if engine == "podman" else ("/run",)))
         ],
         "host_pid_namespace": box.host_pid_namespace,

@@ -66,6 +66,7 @@ class Mount(Record):
     writable: bool = False
     options: str = ""
     size: int = 0  # bytes that a tmpfs may hold; 0: half of the machine's memory
+    masks: tuple[str, ...] = ()  # what of it is not to be seen, by relative paths
 
 
 class Host(Record):
@@ -119,7 +120,17 @@ def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[M
         Mount(kind="home", at=f"/home/{worker}", writable=True),
         Mount(kind="home", at=request.home, writable=True),
     ]
-    exposed = [Mount(kind="exposed", at=path, source=path) for path in outermost(request.exposures)]
+    exposed = [
+        Mount(
+            kind=kind, at=path, source=source, writable=kind == "cache", masks=_masks(path, request)
+        )
+        for kind, pairs in (
+            ("exposed", [(path, path) for path in outermost(request.exposures)]),
+            ("exposed", [(one.at, one.source) for one in request.aliases]),
+            ("cache", [(path, path) for path in outermost(request.caches)]),
+        )
+        for path, source in pairs
+    ]
     project = [
         Mount(
             kind=request.workspace,
@@ -147,6 +158,11 @@ def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[M
     return (Mount(kind="root", at="/"), *system, *deep, *project, *files)
 
 
+def _masks(path: str, request: Open) -> tuple[str, ...]:
+    inside = tuple(each for each in request.covered if each != path and within(each, path))
+    return tuple(each[len(path) + 1 :] for each in outermost(inside))
+
+
 def _rootfs(host: Host) -> list[Mount]:
     # Files of root's must be of root in the container: an id of their own, by an idmapped mount.
     shown = [name for name in host.directories if name != "etc"]
@@ -165,25 +181,51 @@ def check_places(request: Open) -> None:
         ("the project", request.project),
         ("the home directory", request.home),
         ("the git directory", request.git_dir),
-        *(("an exposed path", path) for path in request.exposures),
+        *_shown(request),
     ):
         if not path.startswith("/") or path != os.path.normpath(path) or path.startswith("//"):
             raise Refusal(f"{what} is not an absolute, normal path", code=2)
-        if path == "/" or any(_overlaps(path, f"/{name}") for name in _RESERVED):
+        if is_reserved(path):
             raise Refusal(f"{what} cannot be {path}: it belongs to the system")
     for what, path in (
         ("the project", request.project),
         ("the git directory", request.git_dir),
-        *(("an exposed path", path) for path in request.exposures),
+        *_shown(request),
     ):
         if within(request.home, path):
             raise Refusal(
                 f"{what} cannot be {path}: it holds your home directory",
                 hint="run clsecure in a repository of its own",
             )
-    for path in request.exposures:
+    for what, path in _shown(request):
         if within(path, request.project) or within(request.project, path):
-            raise Refusal(f"an exposed path cannot be {path}: the project is there")
+            raise Refusal(f"{what} cannot be {path}: the project is there")
+    _check_shown(request)
+
+
+def _check_shown(request: Open) -> None:
+    names = (*request.exposures, *(one.at for one in request.aliases))
+    for path in names:
+        if any(within(path, cache) for cache in request.caches):
+            raise Refusal(f"an exposed path cannot be {path}: a cache is there", code=2)
+    for one in request.aliases:
+        if sum(within(one.at, path) for path in names) > 1:
+            raise Refusal(f"an exposed path cannot be {one.at}: another one is there", code=2)
+    places = (*names, *request.caches)
+    for path in request.covered:
+        if path in places or not any(within(path, place) for place in places):
+            raise Refusal("what is covered is not a part of what is exposed", code=2)
+
+
+def _shown(request: Open) -> tuple[tuple[str, str], ...]:
+    aliases = (path for one in request.aliases for path in (one.at, one.source))
+    exposed = (("an exposed path", path) for path in (*request.exposures, *aliases))
+    return (*exposed, *(("a cache", path) for path in request.caches))
+
+
+def is_reserved(path: str) -> bool:
+    """Say whether this is a place of the system's, over which nothing else may lie."""
+    return path == "/" or any(_overlaps(path, f"/{name}") for name in _RESERVED)
 
 
 def within(path: str, directory: str) -> bool:

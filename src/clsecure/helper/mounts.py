@@ -6,15 +6,15 @@ import errno
 import os
 import stat
 
-from . import kernelfs
+from . import caches, kernelfs
 from . import syscalls as sc
 from .etclayer import etc_layer
 from .layout import DEVICES, INSIDE, WITH_SERVICES, Host, Mount
 from .masklayer import mask_layer
+from .overlay import STAGING, overlay
 from .places import Owner, Places
 from .protocol import Refusal
 
-STAGING = "/var/lib/clsecure"  # root-owned and there on every host: the new root is put on it first
 _QUIET = sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV
 _READ_ONLY = _QUIET | sc.MOUNT_ATTR_RDONLY
 _PROC_FLAGS = 2 | 4 | 8  # nosuid, nodev, noexec
@@ -140,9 +140,8 @@ class Builder:
             sc.set_mount(tree, set_=_QUIET)
             return tree
         source = self._human.act(lambda: _open_plain(mount.source))
-        if mount.kind == "overlay":
-            return self._workspace(source)
-        return self._read_only(source, mount.source)
+        shown = {"overlay": self._workspace, "cache": self._cache}
+        return shown.get(mount.kind, self._read_only)(source, mount)
 
     def _layer(self, name: str) -> int:
         # By its path, which is root's alone: a mount can only be cloned in the namespace it is in.
@@ -228,7 +227,7 @@ class Builder:
             raise
         return tree
 
-    def _read_only(self, source: int, path: str) -> int:
+    def _read_only(self, source: int, mount: Mount) -> int:
         try:
             tree = self._idmapped(source)
         except Unsupported:
@@ -238,18 +237,40 @@ class Builder:
             return tree
         # A read-only bind can be undone by a set-uid program; a lower-only overlay has a read-only
         # superblock, which cannot.
+        above = (mask_layer(tree, mount.masks),) if mount.masks else ()
         try:
-            return overlay((tree, self._layer("empty")), None, None, (), _READ_ONLY)
+            return overlay((*above, tree, self._layer("empty")), None, None, (), _READ_ONLY)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
+        if mount.masks:
+            self.warnings.append(
+                f"{mount.source} is not shown: its file system cannot be the lower layer of an "
+                "overlay, by which the credentials in it would be hidden"
+            )
+            return sc.new_filesystem("tmpfs", (("mode", "0755"), ("size", "4k")), (), _READ_ONLY)
         self.warnings.append(
-            f"{path} is shown by a read-only mount alone, not by a file system of its own: sockets "
-            "in it can be reached"
+            f"{mount.source} is shown by a read-only mount alone, not by a file system of its own: "
+            "sockets in it can be reached"
         )
         return tree
 
-    def _workspace(self, source: int) -> int:
+    def _cache(self, source: int, mount: Mount) -> int:
+        area = caches.area(mount.source)
+        upper, work = (self._layer(f"{area}/{name}") for name in (caches.UPPER, caches.WORK))
+        try:
+            lower = self._idmapped(source)
+            above = (mask_layer(lower, mount.masks),) if mount.masks else ()
+            return overlay((*above, lower), upper, work, _OVERLAY, _QUIET)
+        except (Unsupported, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+        # It begins empty, then, which costs time and nothing else.
+        tree = sc.clone_tree(upper)
+        sc.set_mount(tree, set_=_QUIET)
+        return tree
+
+    def _workspace(self, source: int, _: Mount) -> int:
         lower = self._idmapped(source)
         lowers: tuple[int, ...] = (lower,)
         if self._masks:
@@ -260,56 +281,6 @@ class Builder:
             if error.errno == errno.ENOSPC:
                 raise
             raise Unsupported(f"no overlay can be made on it ({error.strerror})") from None
-
-
-def overlay(
-    lowers: tuple[int, ...],
-    upper: int | None,
-    work: int | None,
-    options: tuple[tuple[str, str], ...],
-    attributes: int,
-    *,
-    by_descriptor: bool = True,
-) -> int:
-    """Return a detached overlay of those layers, the first lower on top.
-
-    Layers by descriptor need Linux 6.13; before that they are attached to a tmpfs of our own and
-    named by their paths there.
-    """
-    writable = () if upper is None or work is None else (("upperdir", upper), ("workdir", work))
-    if by_descriptor:
-        layers = (*(("lowerdir+", lower) for lower in lowers), *writable)
-        try:
-            return sc.new_filesystem("overlay", options, layers, attributes)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOENT):
-                raise
-    shelf = sc.new_filesystem("tmpfs", (("mode", "0700"), ("size", "1m")))
-    sc.attach(shelf, _open(STAGING, os.O_PATH | os.O_DIRECTORY))
-    try:
-        names = []
-        for number, layer in enumerate(lowers):
-            os.mkdir(f"l{number}", dir_fd=shelf)
-            target = os.open(f"l{number}", os.O_PATH | os.O_DIRECTORY, dir_fd=shelf)
-            sc.attach(_attachable(layer), target)
-            names.append(f"{STAGING}/l{number}")
-        data = ["lowerdir=" + ":".join(names), *(f"{key}={value}" for key, value in options)]
-        data += [f"{key}=/proc/self/fd/{layer}" for key, layer in writable]
-        os.mkdir("merged", dir_fd=shelf)
-        sc.mount("overlay", f"{STAGING}/merged", "overlay", 0, ",".join(data))
-        tree = sc.clone_tree(_open(f"{STAGING}/merged", os.O_PATH | os.O_DIRECTORY))
-        sc.set_mount(tree, set_=attributes)
-        return tree
-    finally:
-        sc.detach(STAGING)
-
-
-def _attachable(layer: int) -> int:
-    # A plain descriptor (an empty directory) is no mount of its own yet.
-    try:
-        return sc.clone_tree(layer)
-    except OSError:
-        return layer
 
 
 def _open(path: str, flags: int) -> int:

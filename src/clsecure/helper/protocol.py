@@ -40,6 +40,13 @@ class Listener(Record):
     kind: str = "tcp"  # tcp | udp
 
 
+class Alias(Record):
+    """A path that is exposed under another name: the human's links lead from `at` to `source`."""
+
+    at: str
+    source: str
+
+
 class Limits(Record):
     """What a session may use at most; 0: no limit."""
 
@@ -87,6 +94,9 @@ class Open(Record):
     broker: bool = False  # also give a socket on which connections into the box are asked for
     image: str = ""  # digest of the image that is podman's root directory; empty: the host's
     docker: str = "none"  # none | podman: the box's own, at a socket | host: a socket to be served
+    caches: tuple[str, ...] = ()  # shown, too, under a layer of the session's for what is written
+    aliases: tuple[Alias, ...] = ()
+    covered: tuple[str, ...] = ()  # what of exposures and caches is not to be seen
 
 
 class Plant(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import accounts, check, container, layout, making
+from . import accounts, caches, check, container, layout, making
 from . import syscalls as sc
 from .box import Box
 from .idmap import Swap
@@ -220,6 +220,7 @@ class Sessions:
             self._swap.close()
             self._swap = None
         self._swap = self._swap or Swap(self._human, worker)
+        caches.ready(state.parent, request.caches, worker)
         has_containers = "podman" in (request.engine, request.docker)
         if has_containers and not container.subordinate(session.worker):
             with accounts.Accounts(self._root) as users:  # made for another mode

@@ -163,19 +163,22 @@ class State:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise  # without room for a name there is none for more work either
 
+    @property
+    def parent(self) -> int:
+        """The open directory in which the areas are."""
+        return self.disk.root if self.disk else self.directory
+
     def make(self, name: str, mode: int, uid: int = 0, gid: int = 0) -> int:
         """Make an area, a directory of the state for that owner, and open it."""
-        parent = self.disk.root if self.disk else self.directory
-        os.mkdir(name, 0o700, dir_fd=parent)
-        descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
+        os.mkdir(name, 0o700, dir_fd=self.parent)
+        descriptor = os.open(name, _DIRECTORY, dir_fd=self.parent)
         os.fchown(descriptor, uid, gid)
         os.fchmod(descriptor, mode)
         return descriptor
 
     def open(self, name: str) -> int:
         """Open an area."""
-        parent = self.disk.root if self.disk else self.directory
-        return openat2(parent, name, _DIRECTORY, resolve=RESOLVE_BENEATH | NO_LINKS)
+        return openat2(self.parent, name, _DIRECTORY, resolve=RESOLVE_BENEATH | NO_LINKS)
 
     def empty(self) -> None:
         """Remove everything of the session's state but its lock, the record last."""
