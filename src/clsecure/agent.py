@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from clsecure.agents import Declaration, arguments
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.layout import SYSTEM, within
 
-NAME = "claude"
 # Where the installers put it, for those whose PATH does not say so (a desktop, a cron job).
 _USUAL = (
     ".local/bin",
-    ".claude/local",
     ".npm-global/bin",
     ".volta/bin",
     ".bun/bin",
@@ -25,28 +24,33 @@ _USUAL = (
 _USUAL_ABSOLUTE = ("/usr/local/bin", "/usr/bin", "/home/linuxbrew/.linuxbrew/bin", "/opt/bin")
 _HOMEBREW = ("Cellar", "Caskroom")
 _MAX_LINKS = 20
-_NO_PROMPTS = "--dangerously-skip-permissions"
-_RESUME = "--continue"
+_NO_HISTORY = ".no-history"  # is never there
 
 
 class Agent(NamedTuple):
     """A program found on the host.
 
-    `program` is the path to start inside; `exposed` what must be shown read-only for it; `path` the
-    directories of PATH inside.
+    `program` is the path to start inside; `exposed` what must be shown read-only for it;
+    `directories` where it, and what it needs, were looked for.
     """
 
     program: Path
     exposed: tuple[Path, ...]
-    path: tuple[Path, ...]
+    directories: tuple[Path, ...]
+    declared: Declaration
 
 
-def find(environ: Mapping[str, str], home: Path, project: Path) -> Agent:
+def find(environ: Mapping[str, str], home: Path, project: Path, declared: Declaration) -> Agent:
     """Find the agent as the human's shell would; raises UserError (MISSING)."""
-    directories = _directories(environ, home)
-    program = _which(NAME, directories)
+    directories = _directories(environ, home, declared.places)
+    named = Path(declared.program)
+    if declared.program.startswith("~/"):
+        named = home / declared.program[2:]
+    if named.is_absolute():
+        directories = (named.parent, *directories)
+    program = _which(named.name, directories)
     if program is None:
-        raise _missing(directories)
+        raise _missing(directories, declared)
     if str(program.parent) not in environ.get("PATH", "").split(":"):
         directories = (program.parent, *directories)  # its interpreter is most likely beside it
     keep_out = (home, project)
@@ -57,14 +61,14 @@ def find(environ: Mapping[str, str], home: Path, project: Path) -> Agent:
     return Agent(
         program=Path(os.path.realpath(program.parent)) / program.name,
         exposed=tuple(exposed),
-        path=tuple(path for path in directories if _is_inside(path, tuple(exposed))),
+        directories=directories,
+        declared=declared,
     )
 
 
-def argv(agent: Agent, arguments: tuple[str, ...], *, resumes: bool) -> tuple[str, ...]:
+def argv(agent: Agent, given: tuple[str, ...], *, resumes: bool) -> tuple[str, ...]:
     """Return the agent's command line, with every permission prompt off."""
-    resume = (_RESUME,) if resumes else ()
-    return (str(agent.program), _NO_PROMPTS, *resume, *arguments)
+    return (str(agent.program), *arguments(agent.declared, given, resumes=resumes))
 
 
 def system_path() -> tuple[Path, ...]:
@@ -73,17 +77,23 @@ def system_path() -> tuple[Path, ...]:
     return tuple(Path("/") / name for name in names)
 
 
-def history_directory(cwd: Path) -> str:
-    """Return where, in the home, the agent keeps the conversations of that directory."""
+def history_directory(declared: Declaration, cwd: Path) -> str:
+    """Return what, in the home, holds something once the agent had a conversation there."""
     encoded = "".join(c if c.isascii() and c.isalnum() else "-" for c in os.fspath(cwd))
-    return f".claude/projects/{encoded}"
+    return declared.history.replace("{cwd}", encoded) or _NO_HISTORY
 
 
-def _directories(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
+def _directories(
+    environ: Mapping[str, str], home: Path, places: tuple[str, ...]
+) -> tuple[Path, ...]:
     named = [Path(word) for word in environ.get("PATH", "").split(":") if word.startswith("/")]
     nodes = home / ".nvm/versions/node"
     newest = sorted(nodes.glob("*/bin"), reverse=True) if nodes.is_dir() else []
-    usual = [*(home / name for name in _USUAL), *map(Path, _USUAL_ABSOLUTE), *newest]
+    usual = [
+        *(home / name for name in dict.fromkeys((*places, *_USUAL))),
+        *map(Path, _USUAL_ABSOLUTE),
+        *newest,
+    ]
     return tuple(dict.fromkeys([*named, *usual]))
 
 
@@ -95,14 +105,13 @@ def _which(name: str, directories: tuple[Path, ...]) -> Path | None:
     return None
 
 
-def _missing(directories: tuple[Path, ...]) -> UserError:
-    there = [path for each in directories if os.path.lexists(path := each / NAME)]
-    message = f"{NAME} is not installed: it is neither on your PATH nor where its installers put it"
+def _missing(directories: tuple[Path, ...], declared: Declaration) -> UserError:
+    name = Path(declared.program).name
+    there = [path for each in directories if os.path.lexists(path := each / name)]
+    message = f"{name} is not installed: it is neither on your PATH nor where its installers put it"
     if there:
         message = f"{there[0]} cannot be run: it is {_what_is(there[0])}"
-    return UserError(
-        message, hint="npm install -g @anthropic-ai/claude-code", code=ExitCode.MISSING
-    )
+    return UserError(message, hint=declared.install, code=ExitCode.MISSING)
 
 
 def _what_is(path: Path) -> str:
@@ -169,8 +178,3 @@ def _interpreter(program: Path, directories: tuple[Path, ...]) -> Path | None:
 
 def _is_system(path: Path) -> bool:
     return any(within(str(path), f"/{name}") for name in SYSTEM)
-
-
-def _is_inside(directory: Path, exposed: tuple[Path, ...]) -> bool:
-    real = os.path.realpath(directory)
-    return _is_system(Path(real)) or any(within(real, str(one)) for one in exposed)

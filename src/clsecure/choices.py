@@ -60,6 +60,17 @@ class Provider(StrEnum):
     KIMI = "kimi"
 
 
+class AgentName(StrEnum):
+    """The coding agents that clsecure knows."""
+
+    CLAUDE = "claude"
+    CODEX = "codex"
+    GEMINI = "gemini"
+    OPENCODE = "opencode"
+    AMP = "amp"
+    AIDER = "aider"
+
+
 class OnExit(StrEnum):
     """What becomes of the work when the agent ends."""
 

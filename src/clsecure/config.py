@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from clsecure.choices import (
+    AgentName,
     Docker,
     Engine,
     Mode,
@@ -50,6 +51,8 @@ class Config(NamedTuple):
     hide: tuple[str, ...]
     show: tuple[str, ...]
     expose: tuple[str, ...]
+    agent: AgentName
+    agent_command: str | None
     provider: Provider
     kimi_api_key: Secret | None
     memory: int | None

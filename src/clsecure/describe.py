@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from clsecure import agent, limits
-from clsecure.choices import Docker, WorkspaceKind
+from clsecure.choices import AgentName, Docker, WorkspaceKind
 from clsecure.errors import ExitCode
+from clsecure.exposing import Shown
 from clsecure.helper import engines
 from clsecure.helper.layout import INSIDE, layout
 from clsecure.helper.protocol import Open, Session
@@ -32,7 +33,7 @@ def start_line(opened: OpenSession) -> str:
     plan = opened.plan
     parts = [
         f"{plan.config.mode} mode{engine_words(plan)}",
-        f"as {opened.record.worker}",
+        f"{_shown_agent(plan)}as {opened.record.worker}",
         workspace_words(plan),
         f"network: {plan.network_words}",
     ]
@@ -47,6 +48,10 @@ def start_line(opened: OpenSession) -> str:
     if opened.resumed:
         parts.append("resumed")
     return " · ".join(parts)
+
+
+def _shown_agent(plan: Plan) -> str:
+    return "" if plan.declared.name == AgentName.CLAUDE else f"{plan.declared.name} "
 
 
 def engine_words(plan: Plan) -> str:
@@ -122,6 +127,7 @@ def info(plan: Plan) -> dict[str, object]:
         "project": str(plan.project),
         "session": plan.session or "default",
         "worker": plan.worker,
+        "agent": _agent(plan),
         "mode": plan.config.mode.value,
         "engine": plan.engine,
         "workspace": workspace_words(plan),
@@ -131,8 +137,21 @@ def info(plan: Plan) -> dict[str, object]:
         "base": repository.head.commit,
         "branch": repository.head.branch,
         "hidden": list(_hidden(plan)),
-        "exposed": [str(path) for path in plan.exposed],
+        "exposed": [_shown(one) for one in (*plan.tools.exposed, *plan.tools.caches)],
+        "covered": list(plan.tools.covered),
+        "not exposed": [_shown(one) for one in plan.tools.left_out],
+        "path": list(plan.path),
     }
+
+
+def _agent(plan: Plan) -> str:
+    found = plan.agent.program if plan.agent else "not installed"
+    return f"{plan.declared.name} ({found})"
+
+
+def _shown(one: Shown) -> str:
+    leads = f" from {one.source}" if one.source else ""
+    return f"{one.path}{leads} ({one.why})"
 
 
 def words(value: object) -> str:
@@ -154,7 +173,8 @@ def dry_run(plan: Plan, invocation: Invocation, command: tuple[str, ...] = ()) -
     for mount in mounts:
         access = "read-write" if mount.writable else "read-only"
         source = f" from {mount.source}" if mount.source else ""
-        output.say(f"  {mount.at}: {mount.kind}{source}, {access}")
+        masks = f", without {', '.join(mount.masks)}" if mount.masks else ""
+        output.say(f"  {mount.at}: {mount.kind}{source}, {access}{masks}")
     gate = (engines.PYTHON, "-IS", f"{INSIDE}/gate.py", f"{INSIDE}/launch")
     start = engines.start(plan.engine, gate, uid=_UID, gid=_UID, mounts=mounts)
     output.say(f"started as {'root' if start.as_root else plan.worker}: {shlex.join(start.argv)}")

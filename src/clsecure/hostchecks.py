@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from clsecure import agent, ahead, facts, modes, paths, privileged, process
+from clsecure import agent, agents, ahead, facts, modes, paths, privileged, process
+from clsecure.choices import AgentName
 from clsecure.errors import UserError
 from clsecure.helper import cgroup, container, engines, trust
 from clsecure.helper.protocol import List, Listed
@@ -49,7 +50,7 @@ class Check:
     mend: str = ""
 
 
-def look(environ: Mapping[str, str]) -> tuple[Check, ...]:
+def look(environ: Mapping[str, str], name: AgentName = AgentName.CLAUDE) -> tuple[Check, ...]:
     """Look at everything; nothing is changed and nobody is asked."""
     home = Path(os.path.realpath(paths.home(environ)))
     checks: list[Callable[[], Check]] = [
@@ -68,7 +69,7 @@ def look(environ: Mapping[str, str]) -> tuple[Check, ...]:
         _room,
         _tools,
         _images,
-        lambda: _agent(environ, home),
+        lambda: _agent(environ, home, agents.declared(name)),
         lambda: _terminal(environ),
     ]
     return tuple(check() for check in checks)
@@ -263,13 +264,13 @@ def _images() -> Check:
     return Check("images", Status.OK, purpose, f"skopeo {_dotted(_version('skopeo'))}")
 
 
-def _agent(environ: Mapping[str, str], home: Path) -> Check:
+def _agent(environ: Mapping[str, str], home: Path, declared: agents.Declaration) -> Check:
     purpose = "the coding agent itself"
     try:
-        found = agent.find(environ, home, project=home / "no such project")
+        found = agent.find(environ, home, home / "no such project", declared)
     except UserError as error:
-        return Check("agent", Status.MISSING, purpose, f"no {agent.NAME}", error.hint)
-    return Check("agent", Status.OK, purpose, str(found.program))
+        return Check("agent", Status.MISSING, purpose, f"no {declared.name}", error.hint)
+    return Check("agent", Status.OK, purpose, f"{declared.name}: {found.program}")
 
 
 def _terminal(environ: Mapping[str, str]) -> Check:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from clsecure import agent, endpoint
+from clsecure import agent, agents, endpoint, exposing, tools
+from clsecure.agents import reach
 from clsecure.choices import Docker, Need, Network, WorkspaceKind
 from clsecure.config import Config
 from clsecure.errors import ExitCode, UserError
@@ -55,10 +56,12 @@ class Plan(NamedTuple):
     engine: str  # none, firejail, bubblewrap, podman
     workspace: WorkspaceKind
     workspace_reason: str  # why it is a clone
+    declared: agents.Declaration  # which agent it is
     agent: agent.Agent | None  # None: a command of the human's is run instead
     endpoint: endpoint.Endpoint | None  # None: nothing passes
     agent_environment: Mapping[str, str]
-    exposed: tuple[Path, ...]
+    tools: tools.Tools
+    path: tuple[str, ...]  # the directories of programs, but for the system's
     may_fetch: bool = True  # whether an image that is missing may be pulled
     image: Image | None = None  # known once the helper was asked; None: the host's programs
 
@@ -91,14 +94,19 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
     if config.docker is Docker.PODMAN:
         require_podman("docker = podman")
     workspace, reason = _workspace(config, facts)
-    found = _agent(facts, environ, need)
-    api = None if config.network is Network.NONE else endpoint.find(environ, config.provider)
+    declared = agents.chosen(config.agent, config.agent_command)
+    found = _agent(facts, environ, need, declared)
+    api = None
+    if config.network is not Network.NONE:
+        api = reach.find(environ, config.provider, declared)
+        config = config._replace(allow=_allowed(config.allow, reach.further(environ, declared)))
     variables = (
-        endpoint.variables(environ, config.provider, config.kimi_api_key, config.network)
+        reach.variables(environ, config.provider, config.kimi_api_key, config.network, declared)
         if found
         else {}
     )
     session = config.session or ""
+    shown = _tools(config, facts, environ, found, need)
     return Plan(
         facts=facts,
         config=config,
@@ -106,24 +114,27 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
         engine=engine,
         workspace=workspace,
         workspace_reason=reason,
+        declared=declared,
         agent=found,
         endpoint=api,
         agent_environment=variables,
         may_fetch=need is not Need.NONE,
-        exposed=tuple(dict.fromkeys((*(found.exposed if found else ()), *_asked_for(config)))),
+        tools=shown,
+        path=_path(facts, environ, found, shown),
     )
 
 
 def environment(plan: Plan, environ: Mapping[str, str], worker: str, uid: int) -> dict[str, str]:
     """Return the variables of every command in the box."""
     from_human = {name: environ[name] for name in _FROM_HUMAN if environ.get(name)}
-    found = plan.agent.path if plan.agent else ()
     own = (_BIN,) if plan.config.docker is Docker.PODMAN else ()
     images = _image_variables(plan.image)
     inherited = images.get("PATH", "").split(":") if images.get("PATH") else ()
-    path = dict.fromkeys(str(each) for each in (*own, *found, *inherited, *agent.system_path()))
+    system = map(str, agent.system_path())
+    path = dict.fromkeys((*own, *plan.path, *inherited, *system))
     return {
         **images,
+        **_tool_variables(plan),
         "LANG": "C.UTF-8",
         "TERM": "dumb",
         **from_human,
@@ -148,16 +159,35 @@ def _image_variables(image: Image | None) -> dict[str, str]:
     return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
+def _tool_variables(plan: Plan) -> dict[str, str]:
+    if plan.image is None:
+        return dict(plan.tools.variables)
+    # An image has system directories of its own.
+    return {
+        name: value
+        for name, value in plan.tools.variables.items()
+        if not (value.startswith("/") and exposing.is_system(value))
+    }
+
+
 def _docker_variables(docker: Docker) -> dict[str, str]:
     names = {Docker.NONE: (), Docker.HOST: ("DOCKER_HOST",)}
     return dict.fromkeys(names.get(docker, ("DOCKER_HOST", "CONTAINER_HOST")), _DOCKER)
 
 
-def _agent(facts: Facts, environ: Mapping[str, str], need: Need) -> agent.Agent | None:
+def _allowed(asked: tuple[str, ...], further: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*asked, *further)))
+
+
+def _agent(
+    facts: Facts, environ: Mapping[str, str], need: Need, declared: agents.Declaration
+) -> agent.Agent | None:
     if need is Need.NONE:
         return None
+    told = reach.arguments(environ, declared)
+    declared = declared._replace(no_prompts=(*declared.no_prompts, *told))
     try:
-        return agent.find(environ, facts.home, facts.repository.top)
+        return agent.find(environ, facts.home, facts.repository.top, declared)
     except UserError:
         if need is Need.REQUIRED:
             raise
@@ -204,8 +234,52 @@ def why_no_overlay(facts: Facts) -> str:
     return _NOT_BELOW.get(facts.filesystem, "")
 
 
-def _asked_for(config: Config) -> tuple[Path, ...]:
-    return tuple(Path(os.path.realpath(path)) for path in config.expose if os.path.exists(path))
+def _tools(
+    config: Config,
+    facts: Facts,
+    environ: Mapping[str, str],
+    found: agent.Agent | None,
+    need: Need,
+) -> tools.Tools:
+    if need is Need.NONE:  # the way home needs none
+        return tools.Tools()
+    home = str(facts.home)
+    hide, show = (_absolute(patterns, home) for patterns in (config.hide, config.show))
+    world = exposing.World(environ, home, str(facts.repository.top), hide, show)
+    asked = tuple(os.path.realpath(path) for path in config.expose if os.path.exists(path))
+    others = [exposing.Shown(path, "asked for") for path in asked]
+    others += [exposing.Shown(str(path), "the agent") for path in (found.exposed if found else ())]
+    looked = tools.look(world, others)
+    for one in looked.left_out:
+        if one.path in asked:
+            raise UserError(
+                f"{one.path} cannot be exposed: {one.why}",
+                hint="`show` lifts what is only kept back by its name",
+                code=ExitCode.REFUSED,
+            )
+    secret = [path for top in asked if os.path.isdir(top) for path in _secret(top, config, environ)]
+    return looked._replace(covered=tuple(dict.fromkeys((*looked.covered, *secret))))
+
+
+def _secret(top: str, config: Config, environ: Mapping[str, str]) -> tuple[str, ...]:
+    from clsecure.workspace.exposed import secrets_below  # only for those who expose something
+
+    return secrets_below(top, config.hide, config.show, environ)
+
+
+def _absolute(patterns: tuple[str, ...], home: str) -> tuple[str, ...]:
+    """Return those of the patterns that are about places beside the project."""
+    named = [home + each[1:] if each.startswith("~/") else each for each in patterns]
+    return tuple(each.rstrip("/") for each in named if each.startswith("/"))
+
+
+def _path(
+    facts: Facts, environ: Mapping[str, str], found: agent.Agent | None, shown: tools.Tools
+) -> tuple[str, ...]:
+    named = tools.directories(environ, str(facts.home))
+    usual = tuple(map(str, found.directories)) if found else ()
+    first = usual[:1] if usual[:1] != named[:1] and not set(usual[:1]) & set(named) else ()
+    return shown.path((*first, *named, *usual), str(facts.repository.top))
 
 
 def refuse_contradictions(config: Config) -> None:

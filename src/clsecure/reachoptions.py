@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clsecure.choices import Docker, Network, Provider
+from clsecure.choices import AgentName, Docker, Network, Provider
 from clsecure.declaration import BUILDING, SETTINGS, Flag, Group, Kind, Option
 
 # Untracked files with these names are not shown to the agent; `SHOWN` are the harmless ones among
@@ -112,7 +112,8 @@ REACH: tuple[Option, ...] = (
         default=HIDDEN,
         key="hide",
         meaning="Names of untracked files that the agent does not see, in addition to the default "
-        "ones. Tracked files are never hidden.",
+        "ones. Tracked files are never hidden. They hold for what `expose` shows, too. What begins "
+        "with `/` or `~/` is about the tools of your home that are shown: `~/.pyenv` is not, then.",
     ),
     Option(
         name="show",
@@ -122,7 +123,8 @@ REACH: tuple[Option, ...] = (
         commands=SETTINGS,
         default=SHOWN,
         key="show",
-        meaning="Names that are not hidden although a pattern of `hide` matches; `show` wins.",
+        meaning="Names that are not hidden although a pattern of `hide` matches; `show` wins. A "
+        "path that begins with `/` or `~/` lifts what is kept back as a place of credentials.",
     ),
     Option(
         name="expose",
@@ -132,7 +134,32 @@ REACH: tuple[Option, ...] = (
         commands=SETTINGS,
         default=(),
         key="expose",
-        meaning="Paths outside the project that the agent may read. `~` is your home directory.",
+        meaning="Paths outside the project that the agent may read. `~` is your home directory. "
+        "The directories of your PATH below it need no mention: they are shown with what belongs "
+        "to them, see `clsecure info`.",
+    ),
+    Option(
+        name="agent",
+        kind=Kind.CHOICE,
+        group=Group.REACH,
+        flags=(Flag(("--agent",), "which coding agent is run", metavar="NAME"),),
+        commands=SETTINGS | {"doctor"},
+        default=AgentName.CLAUDE,
+        key="agent",
+        choices=AgentName,
+        meaning="It is started with every permission prompt off, and reaches its own API. A kept "
+        "session can go on with another one: the files are the same, the conversation is not.",
+    ),
+    Option(
+        name="agent_command",
+        kind=Kind.TEXT,
+        group=Group.REACH,
+        flags=(),
+        commands=SETTINGS,
+        key="agent_command",
+        meaning="A program that is run as the agent, with its arguments: a wrapper of claude, or "
+        "any other. It gets the variables and the API of claude; what else it needs to reach, "
+        "`allow` lists. It wins over `agent`.",
     ),
     Option(
         name="provider",

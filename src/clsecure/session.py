@@ -15,6 +15,7 @@ from clsecure.choices import HOST, Mode, WorkspaceKind
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.protocol import (
     UNSUPPORTED,
+    Alias,
     Find,
     Found,
     Noted,
@@ -174,7 +175,7 @@ def _create(
     seed = gitseed.git_seed(repository)
     places = (plan.project, plan.facts.cwd)
     files, lacking = home_files(plan.facts.home, places, plan.agent_environment)
-    for line in lacking:
+    for line in lacking if plan.declared.is_settled else ():
         output.note(f"not in the session: {escape(line)}")
     if plan.workspace is WorkspaceKind.OVERLAY:
         try:
@@ -247,7 +248,7 @@ def open_request(
     base: str | None = None,
 ) -> Open:
     """Return what root is asked for; `base` None is the commit that is checked out."""
-    repository, api = plan.facts.repository, plan.endpoint
+    repository, api, shown = plan.facts.repository, plan.endpoint, plan.tools
     is_clone = plan.workspace is WorkspaceKind.CLONE
     return Open(
         project=str(plan.project),
@@ -262,12 +263,15 @@ def open_request(
         git_dir=str(repository.git_dir),
         base=base or str(repository.head.commit),
         objects=tuple(str(path) for path in objects),
-        exposures=tuple(str(path) for path in plan.exposed),
+        exposures=tuple(one.path for one in shown.exposed if not one.source),
+        aliases=tuple(Alias(at=one.path, source=one.source) for one in shown.exposed if one.source),
+        caches=tuple(one.path for one in shown.caches),
+        covered=shown.covered,
         masks=() if is_clone else hidden,
         listeners=network.listeners(api),
         limits=limits.asked(plan.config),
         broker=api is not None,
         docker=plan.config.docker.value,
         image=plan.image.digest if plan.image else "",
-        probe=history_directory(plan.facts.cwd),
+        probe=history_directory(plan.declared, plan.facts.cwd),
     )

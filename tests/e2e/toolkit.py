@@ -92,7 +92,7 @@ class Kit:
         **options: Any,
     ) -> list[dict[str, Any]]:
         """Do all of this in a box of its own; `prefix` are words before the command there."""
-        exposed = ("--expose", str(self.place), "--expose", str(self.venv))
+        exposed = ("--expose", str(self.place), "--show", "trust.p12", "--expose", str(self.venv))
         argv = (*prefix, *self.command(name, wanted))
         top = self.human.home / "src" / name
         if not top.exists():

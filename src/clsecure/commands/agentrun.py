@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from clsecure import agent, limits, paths, session
-from clsecure.choices import Start
+from clsecure.choices import AgentName, Start
 from clsecure.commands.common import UnderWay
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git
@@ -74,7 +74,8 @@ def run_agent(opened: session.OpenSession, invocation: Invocation) -> int:
         raise ValueError("the plan has no agent")
     resumes = opened.resumed and opened.has_history
     argv = agent.argv(plan.agent, invocation.arguments, resumes=resumes)
-    argv, variables = _settled(opened, invocation, argv)
+    settle = _settled if plan.declared.is_settled else _settled_other
+    argv, variables = settle(opened, invocation, argv)
     seconds = plan.config.time or 0
     return opened.box.run(argv, cwd=str(plan.facts.cwd), variables=variables, timeout=seconds)
 
@@ -92,10 +93,38 @@ def _settled(
     now = firstrun.mark(plan.facts.home, places, variables)
     if store.read(_SETTLED).get(opened.record.worker) == now:
         return argv, variables
+    if store.read(_SETTLED).get(opened.record.worker) in tuple(AgentName):
+        _tell_other(opened, invocation.output)
     store.update(_SETTLED, {opened.record.worker: now})
     if not opened.resumed:
         return argv, variables  # its home was made with these answers a moment ago
     return firstrun.settling(argv, plan.facts.home, places, variables)
+
+
+def _settled_other(
+    opened: session.OpenSession, invocation: Invocation, argv: tuple[str, ...]
+) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Return command and variables; the agent's first start in this home writes its first files."""
+    from clsecure.agents import settling
+    from clsecure.store import Store
+
+    plan, variables = opened.plan, opened.plan.agent_environment
+    store = Store(paths.state_directory(invocation.environ))
+    before, worker = store.read(_SETTLED).get(opened.record.worker), opened.record.worker
+    if before == plan.declared.name:
+        return argv, variables
+    _tell_other(opened, invocation.output)
+    store.update(_SETTLED, {worker: plan.declared.name})
+    files, left_out = settling.first_files(plan.declared, plan.facts.home)
+    for name in left_out:
+        invocation.output.warn(f"~/{name} stays outside: it may hold a secret, or is too large")
+    return settling.settling(argv, files, variables)
+
+
+def _tell_other(opened: session.OpenSession, output: Output) -> None:
+    if opened.resumed:
+        name = opened.plan.declared.name
+        output.note(f"{name} was not the last agent here: it has a conversation of its own")
 
 
 def start_or_resume(opening: session.Opening, invocation: Invocation) -> session.Opening:

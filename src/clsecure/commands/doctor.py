@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from clsecure import hostchecks
-from clsecure.errors import ExitCode
+from clsecure.choices import AgentName
+from clsecure.errors import ExitCode, UserError
 from clsecure.hostchecks import Check, Status
 from clsecure.invocation import Invocation
 from clsecure.output import Output, Style
@@ -14,13 +15,20 @@ _STYLES = {Status.OK: Style.GREEN, Status.WEAK: Style.YELLOW, Status.MISSING: St
 def run(invocation: Invocation) -> int:
     """Print a line for each thing; MISSING when no session can run in the default mode."""
     output = invocation.output
-    checks = hostchecks.look(invocation.environ)
+    checks = hostchecks.look(invocation.environ, _agent(invocation))
     if invocation.flag("json"):
         output.json([_document(check) for check in checks])
     else:
         _show(checks, output)
     missing = any(check.status is Status.MISSING for check in checks)
     return ExitCode.MISSING if missing else ExitCode.OK
+
+
+def _agent(invocation: Invocation) -> AgentName:
+    try:
+        return invocation.load_config(None).agent
+    except UserError:  # what is wrong with the settings is told by whoever uses them
+        return AgentName.CLAUDE
 
 
 def _show(checks: tuple[Check, ...], output: Output) -> None:

@@ -39,9 +39,9 @@ def start_scan(
     """
     for own in (hide, show):
         if own and tuple(own) != HIDDEN:
-            _matcher(own)  # a human's may be none, which is said at once
+            matcher(own)  # a human's may be none, which is said at once
     pattern = "|".join(_ere(each) for each in hide) or "^$"
-    # grep only narrows the list down; `_matcher` decides.
+    # grep only narrows the list down; `matcher` decides.
     expression = f"^\\./(.*/)?({pattern})$"
     top = os.fspath(repository.top)
     try:
@@ -103,13 +103,13 @@ class Scan:
         paths = [os.fsdecode(path)[2:] for path in self._listed]
         if not paths:
             return ()
-        hidden, shown = _matcher(self._hide), _matcher(self._show)
+        hidden, shown = matcher(self._hide), matcher(self._show)
         wanted = [path for path in paths if self._is_secret(path, hidden, shown)]
         if not wanted:
             return ()
         tracked = self._tracked(wanted)
         found = sorted({each for path in wanted for each in self._untracked(path, tracked, shown)})
-        return tuple(_outermost(found))
+        return tuple(outermost(found))
 
     def remember(self, filesystem: str, environ: Mapping[str, str]) -> None:
         """Keep what was listed for the next start, as far as it can be kept.
@@ -174,7 +174,7 @@ class Scan:
         return f"{parent}/" if parent else ""
 
 
-def _outermost(paths: Sequence[str]) -> Iterator[str]:
+def outermost(paths: Sequence[str]) -> Iterator[str]:
     """Leave out what lies below another path of the list."""
     known = set(paths)
     for path in paths:
@@ -208,7 +208,7 @@ def _ere(glob: str) -> str:
     return "".join(parts)
 
 
-def _matcher(globs: Sequence[str]) -> re.Pattern[str]:
+def matcher(globs: Sequence[str]) -> re.Pattern[str]:
     """Return an expression for whole paths: a glob without "/" stands for a name at any depth."""
     parts = [_ere(each) if "/" in each.rstrip("/") else f"(.*/)?{_ere(each)}" for each in globs]
     expression = "|".join(f"({part})" for part in parts) or r"(?!)"

@@ -1,0 +1,94 @@
+"""Coding agents, each declared by one record in a module of its own name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import NamedTuple
+
+from clsecure.choices import AgentName
+from clsecure.errors import ExitCode, UserError
+
+
+class Api(NamedTuple):
+    """One API that an agent can talk to: where it is, and the variables of its key.
+
+    `variable` names another place; `arguments` say it to an agent that reads no variable, where
+    `{url}` is in them.
+    """
+
+    url: str
+    keys: tuple[str, ...] = ()
+    variable: str = ""
+    arguments: tuple[str, ...] = ()
+
+
+class Declaration(NamedTuple):
+    """What clsecure knows of one coding agent; paths are relative to the home."""
+
+    name: str
+    program: str
+    install: str  # the command that installs it
+    no_prompts: tuple[str, ...]  # its arguments that switch every question off
+    resume: tuple[str, ...]  # those that go on with the last conversation
+    headless: tuple[str, ...]  # those before a prompt, for a run without a screen
+    apis: tuple[Api, ...]  # the first is the usual one
+    commands: tuple[str, ...] = ()  # after which, and not before, `no_prompts` stand
+    places: tuple[str, ...] = ()  # where its installers put it, if not on PATH
+    forwarded: tuple[str, ...] = ()  # further variables of the human's
+    quiet: Mapping[str, str] = {}  # variables for a network that lets its API alone through
+    answers: Mapping[str, str] = {}  # files of a fresh home: what it would ask first
+    state: tuple[
+        str, ...
+    ] = ()  # the human's settings that are brought, if nothing in them is secret
+    logins: tuple[str, ...] = ()  # files that hold a login, which stay outside
+    is_settled: bool = False  # by firstrun, which knows more of its home than this record
+    history: str = ""  # the directory that holds something once there is a conversation
+
+
+def declared(name: AgentName) -> Declaration:
+    """Return the record of an agent."""
+    found = import_module(f"clsecure.agents.{name.value}").AGENT
+    if not isinstance(found, Declaration):
+        raise TypeError(name)
+    return found
+
+
+def other(command: tuple[str, ...]) -> Declaration:
+    """Return the record of a command: it gets what claude gets, but for the arguments."""
+    return declared(AgentName.CLAUDE)._replace(
+        name=command[0].rpartition("/")[2],
+        program=command[0],
+        install="change agent_command",
+        no_prompts=command[1:],
+        resume=(),
+        headless=(),
+    )
+
+
+def chosen(name: AgentName, command: str | None) -> Declaration:
+    """Return the record of the agent that the settings name; raises UserError (USAGE)."""
+    if not command:
+        return declared(name)
+    import shlex  # only for such a command
+
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError:
+        words = ()
+    if not words:
+        raise UserError(
+            "agent_command is not a command",
+            hint="a program and its arguments, for example: agent_command = mytool --yes",
+            code=ExitCode.USAGE,
+        )
+    return other(words)
+
+
+def arguments(agent: Declaration, given: tuple[str, ...], *, resumes: bool) -> tuple[str, ...]:
+    """Return the agent's arguments: no prompts, what goes on, and those that were given."""
+    resume = agent.resume if resumes else ()
+    if given and given[0] in agent.commands:
+        kept = resume if given[0] in agent.headless else ()
+        return (given[0], *agent.no_prompts, *kept, *given[1:])
+    return (*agent.no_prompts, *resume, *given)
