@@ -95,11 +95,11 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
         require_podman("docker = podman")
     workspace, reason = _workspace(config, facts)
     declared = agents.chosen(config.agent, config.agent_command)
-    found = _agent(facts, environ, need, declared)
     api = None
     if config.network is not Network.NONE:
         api = reach.find(environ, config.provider, declared)
         config = config._replace(allow=_allowed(config.allow, reach.further(environ, declared)))
+    found = _agent(facts, environ, need, declared)
     variables = (
         reach.variables(environ, config.provider, config.kimi_api_key, config.network, declared)
         if found

@@ -11,12 +11,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from testkit import responses, sse, wire
 from testkit import scenario as scripts
-from testkit import sse, wire
 from testkit.conversation import Json, tool_results
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from testkit.scenario import Scenario
@@ -111,6 +111,13 @@ class FakeAPI:
         elif (method, path) == ("POST", "/v1/messages"):
             async for part in _message(self._scenarios[name], request.body, entry):
                 yield part
+        elif (method, path) == ("POST", "/v1/responses"):
+            async for part in _message(
+                self._scenarios[name], request.body, entry, responses.as_messages, responses.events
+            ):
+                yield part
+        elif (method, path) == ("GET", "/v1/responses"):  # by a web socket; else it tries on
+            yield _refuse(entry, 426, "no web socket here")
         elif (method, path) == ("POST", "/v1/messages/count_tokens"):
             yield wire.document(200, {"input_tokens": _tokens(request.body)})
         elif (method, path) in _PLAIN:
@@ -150,10 +157,16 @@ def _tokens(data: bytes) -> int:
     return max(1, len(data) // 4)
 
 
-async def _message(scenario: Scenario, body: bytes, entry: Json) -> AsyncIterator[bytes]:
-    """Yield the reply to /v1/messages."""
+async def _message(
+    scenario: Scenario,
+    body: bytes,
+    entry: Json,
+    read: Callable[[Json], Json] = dict,
+    events: Callable[[Json], Iterator[Json]] = sse.events,
+) -> AsyncIterator[bytes]:
+    """Yield the reply to /v1/messages, or to another API by what reads and what tells it."""
     try:
-        request = json.loads(body)
+        request = read(json.loads(body))
     except ValueError:
         yield _refuse(entry, 400, "body is not JSON")
         return
@@ -176,13 +189,12 @@ async def _message(scenario: Scenario, body: bytes, entry: Json) -> AsyncIterato
     if not request.get("stream"):
         yield wire.document(200, message)
         return
-    async for part in _streamed(message, turn, entry):
+    async for part in _streamed(events(message), turn, entry):
         yield part
 
 
-async def _streamed(message: Json, turn: Json, entry: Json) -> AsyncIterator[bytes]:
+async def _streamed(events: Iterator[Json], turn: Json, entry: Json) -> AsyncIterator[bytes]:
     yield wire.head(200, [("content-type", "text/event-stream; charset=utf-8")])
-    events: Iterator[Json] = sse.events(message)
     for sent, event in enumerate(events):
         if sent == turn.get("cut_after"):
             entry["cut"] = True
