@@ -185,7 +185,7 @@ def _agent(
     if need is Need.NONE:
         return None
     told = reach.arguments(environ, declared)
-    declared = declared._replace(no_prompts=(*declared.no_prompts, *told))
+    declared = declared.replace(no_prompts=(*declared.no_prompts, *told))
     try:
         return agent.find(environ, facts.home, facts.repository.top, declared)
     except UserError:

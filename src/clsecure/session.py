@@ -70,12 +70,19 @@ def reach(
     output: Output,
     helper: privileged.Helper | None = None,
     scan: masks.Scan | None = None,
+    *,
+    has_asked: bool = False,
 ) -> Iterator[Opening]:
-    """Find the session, starting helper and scan unless they are under way; raises UserError."""
+    """Find the session, starting helper and scan unless they are under way; raises UserError.
+
+    `has_asked`: the helper was sent the question already.
+    """
     scan = scan or masks.start_scan(plan.facts.repository, plan.config.hide, plan.config.show)
     helper = helper or privileged.start(environ, may_ask=output.can_ask)
     try:
-        found, _ = helper.ask(Find(project=str(plan.project), session=plan.session), Found)
+        if not has_asked:
+            helper.send(Find(project=str(plan.project), session=plan.session))
+        found, _ = helper.expect(Found)
         if found.session and found.session.running:
             raise UserError(
                 f"this session is running already (worker {found.session.worker})",

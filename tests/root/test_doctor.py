@@ -40,7 +40,7 @@ def test_a_whole_host_is_found_whole(view):
     ok = {name for name, row in rows.items() if row["status"] == "ok"}
     assert ok == set(NAMES) - {"terminal"}
     assert "sudo rule" in rows["root"]["found"]
-    assert rows["agent"]["found"] == str(view.human.home / "bin/claude")
+    assert rows["agent"]["found"] == f"claude: {view.human.home}/bin/claude"
     assert all(row["mend"] is None for row in rows.values() if row["status"] == "ok")
     said = view.run(PROGRAM, "doctor").stdout
     assert said.endswith("a session can run here in the default mode\n")

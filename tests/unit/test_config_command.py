@@ -47,6 +47,8 @@ skip_docker_autodetect  false                        default
 hide                    27 default patterns, a\\x1bb  default, --hide
 show                    5 default patterns           default
 expose                  -                            default
+agent                   claude                       default
+agent_command           -                            default
 provider                anthropic                    default
 kimi_api_key            set                          environment variable KIMI_API_KEY
 memory                  unlimited                    default

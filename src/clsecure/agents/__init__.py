@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from clsecure.choices import AgentName
 from clsecure.errors import ExitCode, UserError
+from clsecure.helper.records import Record
 
 
 class Api(NamedTuple):
@@ -23,7 +24,7 @@ class Api(NamedTuple):
     arguments: tuple[str, ...] = ()
 
 
-class Declaration(NamedTuple):
+class Declaration(Record):
     """What clsecure knows of one coding agent; paths are relative to the home."""
 
     name: str
@@ -56,7 +57,7 @@ def declared(name: AgentName) -> Declaration:
 
 def other(command: tuple[str, ...]) -> Declaration:
     """Return the record of a command: it gets what claude gets, but for the arguments."""
-    return declared(AgentName.CLAUDE)._replace(
+    return declared(AgentName.CLAUDE).replace(
         name=command[0].rpartition("/")[2],
         program=command[0],
         install="change agent_command",

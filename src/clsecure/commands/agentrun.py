@@ -21,7 +21,8 @@ def run_planned(invocation: Invocation, plan: Plan, under_way: UnderWay) -> int:
     """Run the agent and deal with what it made; returns its exit code."""
     output, environ = invocation.output.beside(), invocation.environ
     invocation = invocation._replace(output=output)
-    with session.reach(plan, environ, output, *under_way) as found:
+    helper, scan, asked = under_way
+    with session.reach(plan, environ, output, helper, scan, has_asked=asked) as found:
         opening = start_or_resume(found, invocation)
         with session.open_box(opening, environ, output, _load) as opened:
             from clsecure import describe, hooks

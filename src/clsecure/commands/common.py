@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from clsecure import ahead, paths, privileged
 from clsecure.choices import Docker, Need, Network
 from clsecure.errors import ExitCode, UserError
+from clsecure.helper.protocol import Find
 from clsecure.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class UnderWay(NamedTuple):
 
     helper: privileged.Helper | None
     scan: masks.Scan | None
+    has_asked: bool = False  # the helper was asked for the session, and has not been heard
 
 
 def make_plan(invocation: Invocation, *, need: Need) -> Plan:
@@ -60,8 +62,10 @@ def planned(invocation: Invocation, *, need: Need) -> Iterator[tuple[Plan, Under
         _lend_docker(invocation, config)
         if begun.listing:
             scan = masks.start_scan(seen.repository, config.hide, config.show, begun.listing)
+        if helper:  # which makes ready what the session needs while the plan is made
+            helper.send(Find(project=str(seen.repository.top), session=config.session or ""))
         decided = plan.decide(config, seen, invocation.environ, need=need)
-        yield decided, UnderWay(helper, scan)
+        yield decided, UnderWay(helper, scan, has_asked=helper is not None)
     finally:
         if scan:
             scan.stop()

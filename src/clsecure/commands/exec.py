@@ -28,7 +28,9 @@ def run_in_box(invocation: Invocation, argv: tuple[str, ...]) -> int:
 def _run(
     invocation: Invocation, plan: Plan, under_way: common.UnderWay, argv: tuple[str, ...]
 ) -> int:
-    with session.reach(plan, invocation.environ, invocation.output, *under_way) as found:
+    helper, scan, asked = under_way
+    environ, output = invocation.environ, invocation.output
+    with session.reach(plan, environ, output, helper, scan, has_asked=asked) as found:
         opening = found
         if plan.config.start is Start.FRESH:
             opening = agentrun.start_or_resume(found, invocation)
