@@ -69,7 +69,7 @@ class Box:
             userns=swap.userns,
             state=areas,
             set_uid=request.docker == "podman" or request.engine in ("firejail", "podman"),
-            tun=request.docker == "podman",
+            has_containers=request.docker == "podman",
             contained=contained,
             # By its path, all of which is root's: a mount is cloned in the namespace it is in.
             image=os.readlink(f"/proc/self/fd/{tree.rootfs}") if tree else "",

@@ -42,12 +42,12 @@ class Builder:
         set_uid: bool,
         contained: int | None = None,
         image: str = "",
-        tun: bool = False,
+        has_containers: bool = False,
     ) -> None:
         """Note who is who; `contained` is the user namespace that makes files a container's."""
         self._human, self._worker, self._userns, self._state = human, worker, userns, state
         self._contained, self._image_root = contained, image
-        self._tun = tun
+        self._has_containers = has_containers
         self._set_uid = set_uid
         self._masks: tuple[str, ...] = ()
         self._files: dict[str, bytes] = {}
@@ -97,7 +97,7 @@ class Builder:
             if mount.kind in ("home", "overlay", "clone", "git"):
                 places.own(mount.at, tree)
             if mount.kind == "devices":
-                kernelfs.fill_devices(mount, tree, devices, tun=self._tun)
+                kernelfs.fill_devices(mount, tree, devices, tun=self._has_containers)
         os.fchdir(root)
         sc.pivot_root(".", ".")
         sc.detach(".")
@@ -132,7 +132,8 @@ class Builder:
         if mount.kind == "system":
             return self._system(mount)
         if mount.kind in ("rootfs", "interpreter"):
-            return self._rootfs(mount)
+            is_owned = mount.kind == "rootfs" and not self._has_containers
+            return self._rootfs(mount, self._contained if is_owned else None)
         if mount.kind == "image":
             return self._image()
         if mount.kind in _OWN:
@@ -175,12 +176,14 @@ class Builder:
         )
         return overlay((lower,), upper, work, (), _QUIET)
 
-    def _rootfs(self, mount: Mount) -> int:
+    def _rootfs(self, mount: Mount, owner: int | None) -> int:
+        # Whoever is root in a container may read what is its own, whatever the mode: where the
+        # agent may start containers, nothing of the host is.
         source = _open(mount.source, os.O_PATH | os.O_DIRECTORY)
-        quiet = _READ_ONLY | (sc.MOUNT_ATTR_IDMAP if self._contained is not None else 0)
+        quiet = _READ_ONLY | (sc.MOUNT_ATTR_IDMAP if owner is not None else 0)
         tree = sc.clone_tree(source, recursive=True)
         try:
-            sc.set_mount(tree, set_=quiet, recursive=True, userns=self._contained or 0)
+            sc.set_mount(tree, set_=quiet, recursive=True, userns=owner or 0)
         except OSError as error:
             if error.errno not in _NO_IDMAP:
                 raise
