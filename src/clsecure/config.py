@@ -41,6 +41,7 @@ class Config(NamedTuple):
     engine: Engine
     image: str
     workspace: WorkspaceKind
+    writable: bool
     full_clone: bool
     network: Network
     allow: tuple[str, ...]

@@ -72,6 +72,22 @@ OPTIONS: tuple[Option, ...] = (
         "needs its C library, one from npm its node.",
     ),
     Option(
+        name="writable",
+        kind=Kind.BOOLEAN,
+        group=Group.BOX,
+        flags=(
+            Flag(("--writable",), "keep what changes in a container's system", constant=True),
+            Flag(("--no-writable",), "keep a container's system as it is", constant=False),
+        ),
+        commands=BUILDING,
+        default=False,
+        key="writable",
+        meaning="Container mode: its root directory can be written to, and `setup_script` runs as "
+        "its root, so that it can install packages. What changes there goes to layers of the "
+        "session's own, which count as its disk use, are there again when it resumes, and go with "
+        "it; neither the host nor the image is written to. A session stays writable once it is.",
+    ),
+    Option(
         name="workspace",
         kind=Kind.CHOICE,
         group=Group.BOX,
@@ -151,7 +167,8 @@ OPTIONS: tuple[Option, ...] = (
         flags=(),
         commands=SETTINGS,
         key="setup_script",
-        meaning="A script that runs in the box, as the worker, before the agent starts.",
+        meaning="A script that runs in the box, as the worker, before the agent of a fresh session "
+        "starts. In a container that is `writable` it runs as root of the container.",
     ),
     Option(
         name="skip_setup",

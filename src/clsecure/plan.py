@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import agent, endpoint
-from clsecure.choices import Docker, Need, Network, WorkspaceKind
+from clsecure.choices import Docker, Mode, Need, Network, WorkspaceKind
 from clsecure.config import Config
 from clsecure.errors import ExitCode, UserError
 from clsecure.facts import Facts
@@ -210,6 +210,12 @@ def _asked_for(config: Config) -> tuple[Path, ...]:
 
 def refuse_contradictions(config: Config) -> None:
     """Refuse settings that do not go together, before anything is changed."""
+    if config.writable and config.mode is not Mode.CONTAINER:
+        raise UserError(
+            f"in {config.mode} mode the system is the host's, and cannot be writable",
+            hint="--mode container has one of its own; else leave `writable` out",
+            code=ExitCode.USAGE,
+        )
     if config.docker is Docker.HOST and config.network is Network.NONE:
         raise UserError(
             "the host's docker is a way around a network of none: its containers reach every host",

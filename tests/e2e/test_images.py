@@ -160,7 +160,7 @@ def test_what_cannot_be_built_leaves_nothing(human, buildable, words, code, said
     ended = human.clsecure("image", "build", *words, cwd=buildable, code=code)
     assert said in ended.stderr
     assert human.workers() == before
-    assert not list(Path("/var/tmp").glob("clsecure-image-*"))
+    assert not list(Path("/var/tmp").glob(f"clsecure-image-{human.account.pw_uid}-*"))
 
 
 # What an image could hold in order to have root write somewhere else.

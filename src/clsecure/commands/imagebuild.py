@@ -123,6 +123,7 @@ def _plan(invocation: Invocation) -> Plan:
     config = config._replace(
         mode=Mode.USER,
         image=HOST,
+        writable=False,
         docker=Docker.PODMAN,
         session=_SESSION,
         workspace=WorkspaceKind.AUTO,

@@ -11,10 +11,13 @@ from . import syscalls as sc
 from .etclayer import etc_layer
 from .layout import DEVICES, INSIDE, WITH_SERVICES, Host, Mount
 from .masklayer import mask_layer
+from .overlays import STAGING, overlay
 from .places import Owner, Places
-from .protocol import Refusal
 
-STAGING = "/var/lib/clsecure"  # root-owned and there on every host: the new root is put on it first
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .rootmounts import RootMounts
+
 _QUIET = sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV
 _READ_ONLY = _QUIET | sc.MOUNT_ATTR_RDONLY
 _PROC_FLAGS = 2 | 4 | 8  # nosuid, nodev, noexec
@@ -40,14 +43,13 @@ class Builder:
         userns: int,
         state: str,
         set_uid: bool,
-        contained: int | None = None,
-        image: str = "",
-        has_containers: bool = False,
+        root: RootMounts | None = None,
+        tun: bool = False,
     ) -> None:
-        """Note who is who; `contained` is the user namespace that makes files a container's."""
+        """Note who is who; `root` makes a container's root directory."""
         self._human, self._worker, self._userns, self._state = human, worker, userns, state
-        self._contained, self._image_root = contained, image
-        self._has_containers = has_containers
+        self._root = root
+        self._tun = tun
         self._set_uid = set_uid
         self._masks: tuple[str, ...] = ()
         self._files: dict[str, bytes] = {}
@@ -92,12 +94,13 @@ class Builder:
                 tree = kernelfs.fresh(mount)
             is_file = not _is_directory(tree)
             point = places.make(mount.at, is_file=is_file)
-            sc.attach(tree, point)
+            if not (self._root and self._root.holds(mount, tree)):
+                sc.attach(tree, point)
             os.close(point)
             if mount.kind in ("home", "overlay", "clone", "git"):
                 places.own(mount.at, tree)
             if mount.kind == "devices":
-                kernelfs.fill_devices(mount, tree, devices, tun=self._has_containers)
+                kernelfs.fill_devices(mount, tree, devices, tun=self._tun)
         os.fchdir(root)
         sc.pivot_root(".", ".")
         sc.detach(".")
@@ -122,6 +125,12 @@ class Builder:
             sc.set_mount(tree, set_=_READ_ONLY | sc.MOUNT_ATTR_NOEXEC)
             sc.attach(tree, _open_plain(path))
 
+    def complete(self) -> None:
+        """Complete the container's root directory, which has been furnished; raises OSError."""
+        if self._root:
+            self._root.complete()
+            self.warnings += self._root.warnings
+
     def finish(self) -> None:
         """Close the root: from here on nothing can be added to it."""
         root = _open("/", os.O_PATH | os.O_DIRECTORY)
@@ -131,11 +140,8 @@ class Builder:
     def _tree(self, mount: Mount) -> int:
         if mount.kind == "system":
             return self._system(mount)
-        if mount.kind in ("rootfs", "interpreter"):
-            is_owned = mount.kind == "rootfs" and not self._has_containers
-            return self._rootfs(mount, self._contained if is_owned else None)
-        if mount.kind == "image":
-            return self._image()
+        if mount.kind in ("rootfs", "interpreter", "image") and self._root:
+            return self._root.tree(mount)
         if mount.kind in _OWN:
             tree = sc.clone_tree(self._layer(_OWN[mount.kind]))
             sc.set_mount(tree, set_=_QUIET)
@@ -160,39 +166,6 @@ class Builder:
             attributes |= sc.MOUNT_ATTR_NOSUID
         sc.set_mount(tree, set_=attributes, recursive=True)
         return self._with_own_files(tree) if mount.at == "/etc" else tree
-
-    def _image(self) -> int:
-        # Written to by root alone, which puts mount points into it, and read-only after that.
-        if not self._image_root or self._contained is None:
-            raise Refusal("there is no image", code=2)
-        quiet = _READ_ONLY | sc.MOUNT_ATTR_IDMAP
-        lower = sc.clone_tree(_open(self._image_root, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
-        sc.set_mount(lower, set_=quiet, userns=self._contained)
-        scratch = sc.new_filesystem("tmpfs", (("mode", "0755"), ("size", "16m")), (), _QUIET)
-        for name in ("upper", "work"):
-            os.mkdir(name, 0o755, dir_fd=scratch)
-        upper, work = (
-            os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=scratch) for name in ("upper", "work")
-        )
-        return overlay((lower,), upper, work, (), _QUIET)
-
-    def _rootfs(self, mount: Mount, owner: int | None) -> int:
-        # Whoever is root in a container may read what is its own, whatever the mode: where the
-        # agent may start containers, nothing of the host is.
-        source = _open(mount.source, os.O_PATH | os.O_DIRECTORY)
-        quiet = _READ_ONLY | (sc.MOUNT_ATTR_IDMAP if owner is not None else 0)
-        tree = sc.clone_tree(source, recursive=True)
-        try:
-            sc.set_mount(tree, set_=quiet, recursive=True, userns=owner or 0)
-        except OSError as error:
-            if error.errno not in _NO_IDMAP:
-                raise
-            # Its files are nobody's in the container, then; programs run all the same.
-            tree = sc.clone_tree(source, recursive=True)
-            sc.set_mount(tree, set_=_READ_ONLY, recursive=True)
-        if mount.source not in WITH_SERVICES:
-            return tree
-        return overlay((tree, self._layer("empty")), None, None, (), _READ_ONLY)
 
     def _with_own_files(self, etc: int) -> int:
         layer = etc_layer(self._files)
@@ -263,56 +236,6 @@ class Builder:
             if error.errno == errno.ENOSPC:
                 raise
             raise Unsupported(f"no overlay can be made on it ({error.strerror})") from None
-
-
-def overlay(
-    lowers: tuple[int, ...],
-    upper: int | None,
-    work: int | None,
-    options: tuple[tuple[str, str], ...],
-    attributes: int,
-    *,
-    by_descriptor: bool = True,
-) -> int:
-    """Return a detached overlay of those layers, the first lower on top.
-
-    Layers by descriptor need Linux 6.13; before that they are attached to a tmpfs of our own and
-    named by their paths there.
-    """
-    writable = () if upper is None or work is None else (("upperdir", upper), ("workdir", work))
-    if by_descriptor:
-        layers = (*(("lowerdir+", lower) for lower in lowers), *writable)
-        try:
-            return sc.new_filesystem("overlay", options, layers, attributes)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOENT):
-                raise
-    shelf = sc.new_filesystem("tmpfs", (("mode", "0700"), ("size", "1m")))
-    sc.attach(shelf, _open(STAGING, os.O_PATH | os.O_DIRECTORY))
-    try:
-        names = []
-        for number, layer in enumerate(lowers):
-            os.mkdir(f"l{number}", dir_fd=shelf)
-            target = os.open(f"l{number}", os.O_PATH | os.O_DIRECTORY, dir_fd=shelf)
-            sc.attach(_attachable(layer), target)
-            names.append(f"{STAGING}/l{number}")
-        data = ["lowerdir=" + ":".join(names), *(f"{key}={value}" for key, value in options)]
-        data += [f"{key}=/proc/self/fd/{layer}" for key, layer in writable]
-        os.mkdir("merged", dir_fd=shelf)
-        sc.mount("overlay", f"{STAGING}/merged", "overlay", 0, ",".join(data))
-        tree = sc.clone_tree(_open(f"{STAGING}/merged", os.O_PATH | os.O_DIRECTORY))
-        sc.set_mount(tree, set_=attributes)
-        return tree
-    finally:
-        sc.detach(STAGING)
-
-
-def _attachable(layer: int) -> int:
-    # A plain descriptor (an empty directory) is no mount of its own yet.
-    try:
-        return sc.clone_tree(layer)
-    except OSError:
-        return layer
 
 
 def _open(path: str, flags: int) -> int:

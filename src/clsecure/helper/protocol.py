@@ -87,6 +87,7 @@ class Open(Record):
     broker: bool = False  # also give a socket on which connections into the box are asked for
     image: str = ""  # digest of the image that is podman's root directory; empty: the host's
     docker: str = "none"  # none | podman: the box's own, at a socket | host: a socket to be served
+    writable: bool = False  # a container's root directory, by layers that the session keeps
 
 
 class Plant(Record):
@@ -109,6 +110,7 @@ class Exec(Record):
     columns: int = 0
     confined: bool = True  # inside the mode's engine; False: in the box alone
     timeout: int = 0  # seconds; 0: none
+    rooted: bool = False  # as root of the container: in a fresh session that is writable
 
 
 class Signal(Record):
@@ -159,6 +161,7 @@ class Session(Record):
     running: bool = False
     image: str = ""  # as in Open
     disk: int = 0  # bytes that may be written to its own disk; 0: it has none
+    writable: bool = False  # as in Open
 
 
 class Use(Record):
