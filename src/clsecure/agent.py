@@ -61,6 +61,11 @@ def find(environ: Mapping[str, str], home: Path, project: Path) -> Agent:
     )
 
 
+def of_image() -> Agent:
+    """Return the agent of the image that is built with one: nothing of the host is needed."""
+    return Agent(program=Path("/usr/local/bin", NAME), exposed=(), path=())
+
+
 def argv(agent: Agent, arguments: tuple[str, ...], *, resumes: bool) -> tuple[str, ...]:
     """Return the agent's command line, with every permission prompt off."""
     resume = (_RESUME,) if resumes else ()

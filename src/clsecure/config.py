@@ -72,6 +72,7 @@ class Config(NamedTuple):
     blocked: bool
     always: bool
     remove: bool
+    base: str | None
     for_user: str | None
     no_input: bool
     yes: bool

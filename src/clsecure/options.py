@@ -68,8 +68,16 @@ OPTIONS: tuple[Option, ...] = (
         meaning="What a container has as its root directory. `host`: this host's programs, and a "
         "small `/etc`. Else an image: `docker.io/library/debian:12`, `oci-archive:FILE` or "
         "`docker-archive:FILE`. It is pulled once, when it is first needed, or by `clsecure image "
-        "pull`, and never written to. The agent must be in it, or run in it: a native `claude` "
-        "needs its C library, one from npm its node.",
+        "pull`, and never written to. The agent must run in it: a native `claude` needs its C "
+        "library, one from npm its node. `agent`: the image of `clsecure image build agent`, which "
+        "has one. `build`: the one of the project's own file.",
+    ),
+    Option(
+        name="base",
+        kind=Kind.TEXT,
+        group=Group.BOX,
+        flags=(Flag(("--base",), "what `image build agent` starts from", metavar="IMAGE"),),
+        commands=frozenset({"image"}),
     ),
     Option(
         name="writable",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import agent, endpoint
-from clsecure.choices import Docker, Mode, Need, Network, WorkspaceKind
+from clsecure.choices import AGENT, Docker, Mode, Need, Network, WorkspaceKind
 from clsecure.config import Config
 from clsecure.errors import ExitCode, UserError
 from clsecure.facts import Facts
@@ -91,7 +91,7 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
     if config.docker is Docker.PODMAN:
         require_podman("docker = podman")
     workspace, reason = _workspace(config, facts)
-    found = _agent(facts, environ, need)
+    found = _agent(config, facts, environ, need)
     api = None if config.network is Network.NONE else endpoint.find(environ, config.provider)
     variables = (
         endpoint.variables(environ, config.provider, config.kimi_api_key, config.network)
@@ -153,9 +153,13 @@ def _docker_variables(docker: Docker) -> dict[str, str]:
     return dict.fromkeys(names.get(docker, ("DOCKER_HOST", "CONTAINER_HOST")), _DOCKER)
 
 
-def _agent(facts: Facts, environ: Mapping[str, str], need: Need) -> agent.Agent | None:
+def _agent(
+    config: Config, facts: Facts, environ: Mapping[str, str], need: Need
+) -> agent.Agent | None:
     if need is Need.NONE:
         return None
+    if config.mode is Mode.CONTAINER and config.image == AGENT:
+        return agent.of_image()
     try:
         return agent.find(environ, facts.home, facts.repository.top)
     except UserError:

@@ -220,6 +220,10 @@ def test_what_was_pulled_is_there_when_the_session_resumes_and_gone_with_it(huma
     human.clsecure(*flags, "docker", "import", "image.tar", "kept", cwd=project)
     listed = human.clsecure(*flags, "docker", "images", "--format", "json", cwd=project).stdout
     assert [image["Names"] for image in json.loads(listed)] == [["localhost/kept:latest"]]
+    sessions = json.loads(human.clsecure("list", "--json", cwd=project).stdout)
+    (use,) = [each["disk"] for each in sessions if each["session"] == "images"]
+    image = (project / "image.tar").stat().st_size
+    assert image < use < 3 * image
     human.clsecure("discard", "-s", "images", "--yes", cwd=project)
 
 

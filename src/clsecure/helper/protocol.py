@@ -169,7 +169,7 @@ class Use(Record):
 
     memory: int = -1
     processes: int = -1
-    disk: int = -1  # of the host's, by its own disk
+    disk: int = -1  # of the host's, by its own disk, or by all that it keeps
 
 
 class Found(Record):
