@@ -15,6 +15,13 @@ from clsecure.process import run
 BASE = "docker.io/library/node:22-bookworm-slim"  # as in the file
 BASE_ARCHIVE, BASE_NAME = "base.tar", "localhost/base:latest"
 FILE = "image/Containerfile"  # in that project
+_TRUSTED = "image/trusted.crt"
+# Where distributions keep all certificates in one file: Debian and Arch, Fedora, openSUSE.
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
 _SOURCE = Path(__file__).with_name("agent.Containerfile")
 _ALLOW = "# allow: "
 
@@ -38,6 +45,8 @@ def project(environ: Mapping[str, str]) -> Iterator[Path]:
         top = Path(os.path.realpath(directory))
         (top / FILE).parent.mkdir()
         shutil.copyfile(_SOURCE, top / FILE)
+        bundle = next((path for path in _BUNDLES if os.path.isfile(path)), os.devnull)
+        (top / _TRUSTED).write_bytes(Path(bundle).read_bytes())
         _git(top, environ, "init", "--quiet", "--initial-branch=main")
         _git(top, environ, "add", FILE)
         who = ("-c", "user.name=clsecure", "-c", "user.email=clsecure@example.invalid")
