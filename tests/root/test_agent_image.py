@@ -37,7 +37,8 @@ def base(tmp_path_factory):
     argv = ["mmdebstrap", "--quiet", "--mode=root", "--variant=apt", f"--customize-hook={hook}"]
     argv += ["--include=libstdc++6,libatomic1", suite, f"{place}/root.tar"]
     subprocess.run(argv, check=True, capture_output=True, timeout=300)
-    image = build((place / "root.tar").read_bytes(), history=[{"created_by": "mmdebstrap"}])
+    rootfs = (place / "root.tar").read_bytes()
+    image = build(rootfs, packed=False, history=[{"created_by": "mmdebstrap"}])
     (place / "root.tar").unlink()
     with running_registry(place) as registry:
         yield registry.push(image, "library/node:22")
