@@ -185,7 +185,11 @@ def _command(recipe: _Recipe) -> tuple[str, ...]:
 
 def _run(invocation: Invocation, opened: session.OpenSession, argv: tuple[str, ...]) -> None:
     top = str(opened.plan.project)
-    ended = opened.box.run_shown(argv, cwd=top, variables={}, show=invocation.output.note)
+
+    def show(said: str) -> None:
+        invocation.output.details(said.replace("\r", ""))  # of programs that think of a terminal
+
+    ended = opened.box.run_shown(argv, cwd=top, variables={}, show=show)
     if ended.code:
         from clsecure.commands import agentrun
 
