@@ -220,7 +220,7 @@ def test_no_image_has_root_write_elsewhere(human, top, trap):
     def files():
         """All files of the human's, but for what is noted and cached."""
         found = footprint(human.home)
-        return {path for path in found if not {".local", ".git"} & set(path.split("/"))}
+        return {path for path in found if not {".local", ".git", ".cache"} & set(path.split("/"))}
 
     def aimed(entry):
         target = entry.link.replace("HOME", str(human.home)).replace("TOP", str(top))
