@@ -66,6 +66,12 @@ def find(environ: Mapping[str, str], home: Path, project: Path, declared: Declar
     )
 
 
+def of_image(declared: Declaration) -> Agent:
+    """Return the agent of the image that is built with one: nothing of the host is needed."""
+    program = Path("/usr/local/bin", declared.program)
+    return Agent(program=program, exposed=(), directories=(), declared=declared)
+
+
 def argv(agent: Agent, given: tuple[str, ...], *, resumes: bool) -> tuple[str, ...]:
     """Return the agent's command line, with every permission prompt off."""
     return (str(agent.program), *arguments(agent.declared, given, resumes=resumes))

@@ -118,12 +118,14 @@ class Box:
         cwd: str,
         variables: Mapping[str, str] | None = None,
         timeout: int = 0,
+        rooted: bool = False,
     ) -> int:
         """Run a command for the human to see, and return its exit code.
 
         On the human's terminal it gets one of its own in the box; else three pipes. `timeout` is in
-        seconds, 0 for none; the code is 124 when it was ended then, as timeout(1) has it. Raises
-        UserError when the box is not as planned, or the helper is gone.
+        seconds, 0 for none; the code is 124 when it was ended then, as timeout(1) has it. With
+        `rooted` it is root of the container. Raises UserError when the box is not as planned, or
+        the helper is gone.
         """
         on_terminal = terminal.has_terminal()
         rows, columns = terminal.terminal_size() if on_terminal else (0, 0)
@@ -134,6 +136,7 @@ class Box:
             rows=rows,
             columns=columns,
             timeout=timeout,
+            rooted=rooted,
         )
         peer = BoxedCommand(self.helper, timeout)
         code = (self._run_on_terminal if on_terminal else self._run_piped)(request, peer)
@@ -187,6 +190,7 @@ class Box:
         variables: Mapping[str, str],
         show: Callable[[str], None],
         timeout: int = 0,
+        rooted: bool = False,
     ) -> terminal.Exited:
         """Run a command without input, and hand what it says to `show`, some lines at a time.
 
@@ -194,7 +198,11 @@ class Box:
         Raises UserError as `run` does.
         """
         request = Exec(
-            argv=tuple(argv), environment=self._words(variables), cwd=cwd, timeout=timeout
+            argv=tuple(argv),
+            environment=self._words(variables),
+            cwd=cwd,
+            timeout=timeout,
+            rooted=rooted,
         )
         said, says = os.pipe2(os.O_CLOEXEC)
         with open("/dev/null", "rb") as null, os.fdopen(said, "rb", buffering=0) as stream:

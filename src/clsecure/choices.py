@@ -43,6 +43,7 @@ class Network(StrEnum):
 
 
 HOST = "host"  # as an image: the host's own programs
+AGENT = "agent"  # as an image: the one that was built from the shipped file
 
 
 class Docker(StrEnum):

@@ -154,18 +154,22 @@ _ALL = (
         "them. REF is HOST/NAME:TAG, oci-archive:PATH or docker-archive:PATH; IMAGE is a REF or a\n"
         "digest, which may be cut short. `prune` removes what no session uses. `build` makes one\n"
         "of the project's .clsecure/Containerfile, or of FILE, after it has shown it to you: in a\n"
-        "box with the network of a session. `image = build` in your configuration means that one.",
+        "box with the network of a session. `image = build` in your configuration means that one.\n"
+        "`build agent` makes one with git, ripgrep, python, node and the newest agent, on a node\n"
+        "image or another of Debian's kind (--base): for `image = agent`.",
         (
             ("clsecure image", "what there is, and how large it is"),
             ("clsecure image pull debian:12", "from the registry for names without a host"),
             ("clsecure image pull registry.example.org/tools/agent:3", "from your own"),
             ("clsecure image pull oci-archive:agent.tar", "from a file, without a registry"),
             ("clsecure image build", "the project's own, after you have read its file"),
+            ("clsecure image build agent", "ready for use, with the agent in it"),
+            ("clsecure image build --allow @apt --yes", "with Debian's packages in reach"),
             ("clsecure image remove debian:12", "with all names that it has"),
             ("clsecure image prune --yes", "all that no session uses, without a question"),
         ),
         operands=("list", "pull", "build", "remove", "prune"),
-        values=(("pull", "REF"), ("build", "[FILE]"), ("remove", "IMAGE")),
+        values=(("pull", "REF"), ("build", "[FILE | agent]"), ("remove", "IMAGE")),
     ),
     Command(
         "config",

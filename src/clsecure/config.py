@@ -42,6 +42,7 @@ class Config(NamedTuple):
     engine: Engine
     image: str
     workspace: WorkspaceKind
+    writable: bool
     full_clone: bool
     network: Network
     allow: tuple[str, ...]
@@ -74,6 +75,7 @@ class Config(NamedTuple):
     blocked: bool
     always: bool
     remove: bool
+    base: str | None
     for_user: str | None
     no_input: bool
     yes: bool

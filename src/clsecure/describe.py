@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clsecure import agent, limits
-from clsecure.choices import AgentName, Docker, WorkspaceKind
+from clsecure.choices import AgentName, Docker, Mode, WorkspaceKind
 from clsecure.errors import ExitCode
 from clsecure.exposing import Shown
 from clsecure.helper import engines
@@ -37,6 +37,8 @@ def start_line(opened: OpenSession) -> str:
         workspace_words(plan),
         f"network: {plan.network_words}",
     ]
+    if opened.record.writable and plan.config.mode is Mode.CONTAINER:
+        parts.append("its system: writable, kept with the session")
     if plan.config.docker is not Docker.NONE:
         parts.append(_DOCKER_WORDS[plan.config.docker])
     if (limited := limits.words(plan.config)) != UNLIMITED:

@@ -1,5 +1,7 @@
 """What a project runs in its session: set-up and cleanup. All of it in the box, as the worker.
 
+Only where a container's system is writable, `setup_script` is root there, to install packages.
+
 Set-up has the terminal, as the agent has: it may ask, or draw. What it says where there is none,
 and what a cleanup hook says, is a worker's text between lines of ours: it goes to stderr, escaped.
 """
@@ -11,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clsecure import terminal
+from clsecure.choices import Mode
 from clsecure.config import Config
 from clsecure.errors import UserError
 from clsecure.output import Output
@@ -18,6 +21,7 @@ from clsecure.paths import CLEANUP_HOOK
 from clsecure.process import run
 from clsecure.session import OpenSession
 
+_SCRIPT = "setup script"
 _INSTALLERS = (
     ("package.json", ("npm", "install")),
     ("requirements.txt", ("sh", "-c", ". .venv/bin/activate && pip install -r requirements.txt")),
@@ -33,19 +37,25 @@ def set_up(session: OpenSession, environ: Mapping[str, str], output: Output) -> 
     config = session.plan.config
     if config.skip_setup:
         return
-    token = _github_token(environ) if config.setup_script else {}
+    is_container = config.mode is Mode.CONTAINER
     for name, argv in _commands(config, session.plan.project):
-        output.note(f"{name}, in the box")
-        variables = token if name == "setup script" else {}
-        cwd = str(session.plan.project)
+        is_script, cwd, variables = name == _SCRIPT, str(session.plan.project), {}
+        rooted = is_script and is_container and config.writable
+        output.note(f"{name}, in the box" + (", as root of the container" if rooted else ""))
+        if is_script:
+            variables = _github_token(environ) | (_root_variables(session) if rooted else {})
         if terminal.has_terminal():
-            code = session.box.run(argv, cwd=cwd, variables=variables)
+            code = session.box.run(argv, cwd=cwd, variables=variables, rooted=rooted)
         else:
             code = session.box.run_shown(
-                argv, cwd=cwd, variables=variables, show=output.details
+                argv, cwd=cwd, variables=variables, show=output.details, rooted=rooted
             ).code
         if code:
             output.warn(f"{name} ended with code {code}; the session goes on without it")
+            if is_script and is_container and not rooted:
+                output.warn(
+                    "a container's system is read-only: --writable lets the script change it"
+                )
 
 
 def clean_up(session: OpenSession, level: str, output: Output) -> None:
@@ -79,6 +89,12 @@ def clean_up(session: OpenSession, level: str, output: Output) -> None:
         output.warn(f"the cleanup hook ended with code {ended.code}")
 
 
+def _root_variables(session: OpenSession) -> dict[str, str]:
+    # The worker's home is not root's: what it keeps there would be the worker's settings.
+    worker = session.record.worker
+    return {"HOME": "/root", "USER": "root", "LOGNAME": "root", "CLSECURE_WORKER_USER": worker}
+
+
 def _github_token(environ: Mapping[str, str]) -> dict[str, str]:
     token = environ.get("GH_TOKEN", "")
     if not token:
@@ -92,7 +108,7 @@ def _github_token(environ: Mapping[str, str]) -> dict[str, str]:
 def _commands(config: Config, project: Path) -> list[tuple[str, tuple[str, ...]]]:
     commands: list[tuple[str, tuple[str, ...]]] = []
     if config.setup_script:
-        commands.append(("setup script", ("sh", "-c", config.setup_script)))
+        commands.append((_SCRIPT, ("sh", "-c", config.setup_script)))
     if config.install_dependencies:
         present = [(name, argv) for name, argv in _INSTALLERS if (project / name).is_file()]
         if any(name in _PYTHON for name, _ in present) and not (project / ".venv").is_dir():

@@ -3,51 +3,34 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from clsecure import agent, agents, ahead, facts, modes, paths, privileged, process
+from clsecure import agent, agents, ahead, containerchecks, facts, paths, privileged
 from clsecure.choices import AgentName
 from clsecure.errors import UserError
-from clsecure.helper import cgroup, container, engines, trust
+from clsecure.helper import cgroup, engines, trust
 from clsecure.helper.protocol import List, Listed
+from clsecure.hostfinds import (
+    Check,
+    Status,
+    as_root,
+    bare,
+    dotted,
+    find,
+    first_line,
+    install,
+    is_set_uid,
+    version_of,
+)
 
 _OLDEST_PYTHON = (3, 10)  # of the helper
-_OLDEST_PODMAN = (4, 0)  # --passwd, --log-driver=passthrough
 _OLDEST_GIT = (2, 31)  # git rev-parse --path-format
 _OLDEST_KERNEL = (5, 12)  # mount_setattr(2)
-_IDMAPPED_OVERLAY, _LAYERS_BY_DESCRIPTOR = (5, 19), (6, 13)
+_IDMAPPED_OVERLAY = (5, 19)
 _ROOM, _NO_ROOM = 1 << 30, 64 << 20  # bytes
 _STATE = "/var/lib"
 _UPPER = ("ext4", "ext3", "ext2", "xfs", "btrfs", "tmpfs", "f2fs", "zfs")
-_PACKAGES = {
-    "useradd": {"dnf": "shadow-utils", "pacman": "shadow", "zypper": "shadow", "": "passwd"},
-    "find": {"": "findutils"},
-    "mkfs.ext4": {"": "e2fsprogs"},
-    "python3": {"pacman": "python", "": "python3"},
-}
-
-
-class Status(StrEnum):
-    """How it is."""
-
-    OK = "ok"
-    WEAK = "weak"  # a session runs, with less
-    MISSING = "missing"  # no session runs in the default mode
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing: its name, what it is for, what was found, and the command that mends it."""
-
-    check: str
-    status: Status
-    purpose: str
-    found: str
-    mend: str = ""
 
 
 def look(environ: Mapping[str, str], name: AgentName = AgentName.CLAUDE) -> tuple[Check, ...]:
@@ -64,11 +47,11 @@ def look(environ: Mapping[str, str], name: AgentName = AgentName.CLAUDE) -> tupl
         _limits,
         _disk,
         _engine,
-        _containers,
+        containerchecks.containers,
         _accounts,
         _room,
         _tools,
-        _images,
+        containerchecks.images,
         lambda: _agent(environ, home, agents.declared(name)),
         lambda: _terminal(environ),
     ]
@@ -77,15 +60,15 @@ def look(environ: Mapping[str, str], name: AgentName = AgentName.CLAUDE) -> tupl
 
 def _python() -> Check:
     name, purpose = "python", "the root helper runs on it"
-    version = _version(ahead.PYTHON)
-    found = f"{ahead.PYTHON} {_dotted(version)}"
+    version = version_of(ahead.PYTHON)
+    found = f"{ahead.PYTHON} {dotted(version)}"
     if version < _OLDEST_PYTHON:
         found = found if version else f"no {ahead.PYTHON}"
-        return Check(name, Status.MISSING, purpose, f"{found}; 3.10 is needed", _install("python3"))
+        return Check(name, Status.MISSING, purpose, f"{found}; 3.10 is needed", install("python3"))
     reason = trust.why_not(ahead.PYTHON)
     if reason:
         path = reason.split(" ")[0]
-        mend = _as_root(f"chown root {path} && chmod go-w {path}", whole=True)
+        mend = as_root(f"chown root {path} && chmod go-w {path}", whole=True)
         return Check(name, Status.MISSING, purpose, reason, mend)
     return Check(name, Status.OK, purpose, f"{found}, root's alone")
 
@@ -98,7 +81,7 @@ def _sudo(environ: Mapping[str, str]) -> Check:
         _try_helper(environ)
     except UserError as error:
         if "not installed" in error.message:
-            return Check(name, Status.MISSING, purpose, "no sudo", f"as root: {_bare('sudo')}")
+            return Check(name, Status.MISSING, purpose, "no sudo", f"as root: {bare('sudo')}")
         found = f"{error.message} without a password"
         mend = "clsecure setup (or by an administrator: clsecure setup --for YOU)"
         return Check(name, Status.WEAK, purpose, found, mend)
@@ -124,17 +107,17 @@ def _try_helper(environ: Mapping[str, str]) -> None:
 
 
 def _git() -> Check:
-    version = _version("git")
-    found, purpose = f"git {_dotted(version)}", "the project, and the way home"
+    version = version_of("git")
+    found, purpose = f"git {dotted(version)}", "the project, and the way home"
     if version < _OLDEST_GIT:
         found = f"{found}; 2.31 is needed" if version else "no git"
-        return Check("git", Status.MISSING, purpose, found, _install("git"))
+        return Check("git", Status.MISSING, purpose, found, install("git"))
     return Check("git", Status.OK, purpose, found)
 
 
 def _kernel() -> Check:
     kernel, purpose = facts.kernel(), "the copy-on-write view of the project"
-    found = f"Linux {_dotted(kernel)}"
+    found = f"Linux {dotted(kernel)}"
     if kernel < _OLDEST_KERNEL:
         return Check("kernel", Status.MISSING, purpose, f"{found}; 5.12 is needed", _KERNEL)
     if kernel < _IDMAPPED_OVERLAY:
@@ -148,16 +131,16 @@ _KERNEL = "upgrade the distribution's kernel"
 
 def _user_namespaces() -> Check:
     name, purpose = "user namespaces", "to swap your id and the worker's"
-    most = _first_line("/proc/sys/user/max_user_namespaces")
+    most = first_line("/proc/sys/user/max_user_namespaces")
     if not os.path.exists("/proc/self/ns/user") or most == "0":
-        mend = _as_root("sysctl user.max_user_namespaces=10000")
+        mend = as_root("sysctl user.max_user_namespaces=10000")
         return Check(name, Status.MISSING, purpose, f"switched off (limit {most or '-'})", mend)
     return Check(name, Status.OK, purpose, f"up to {most}")
 
 
 def _seccomp() -> Check:
     purpose = "system calls that lead out of the box are refused"
-    if "errno" in _first_line("/proc/sys/kernel/seccomp/actions_avail").split():
+    if "errno" in first_line("/proc/sys/kernel/seccomp/actions_avail").split():
         return Check("seccomp", Status.OK, purpose, "filters")
     return Check("seccomp", Status.MISSING, purpose, "not in this kernel", _KERNEL)
 
@@ -168,7 +151,7 @@ def _cgroup() -> Check:
         mounted = any(line.partition(" - ")[2].startswith("cgroup2 ") for line in file)
     if mounted:
         return Check("cgroup v2", Status.OK, purpose, "mounted")
-    mend = _as_root("mount -t cgroup2 none /sys/fs/cgroup")
+    mend = as_root("mount -t cgroup2 none /sys/fs/cgroup")
     found = "not mounted: the end of the pid namespace alone ends them"
     return Check("cgroup v2", Status.WEAK, purpose, found, mend)
 
@@ -176,7 +159,7 @@ def _cgroup() -> Check:
 def _limits() -> Check:
     purpose = "limits on memory, processors and processes"
     found = cgroup.hierarchies()
-    offered = _first_line(f"{found['']}/cgroup.controllers").split() if "" in found else []
+    offered = first_line(f"{found['']}/cgroup.controllers").split() if "" in found else []
     held = dict.fromkeys(found, "cgroup v1") | dict.fromkeys(offered, "cgroup v2")
     words = [f"{name} by {held[name]}" for name in cgroup.CONTROLLERS if name in held]
     missing = [name for name in cgroup.CONTROLLERS if name not in held]
@@ -189,10 +172,10 @@ def _limits() -> Check:
 
 def _disk() -> Check:
     name, purpose = "disk limit", "a disk of a given size for a session"
-    if not _find("mkfs.ext4"):
-        return Check(name, Status.WEAK, purpose, "no mkfs.ext4", _install("mkfs.ext4"))
+    if not find("mkfs.ext4"):
+        return Check(name, Status.WEAK, purpose, "no mkfs.ext4", install("mkfs.ext4"))
     if not os.path.exists("/dev/loop-control"):
-        mend = _as_root("modprobe loop")
+        mend = as_root("modprobe loop")
         return Check(name, Status.WEAK, purpose, "no loop devices", mend)
     return Check(name, Status.OK, purpose, "mkfs.ext4, loop devices")
 
@@ -200,38 +183,21 @@ def _disk() -> Check:
 def _engine() -> Check:
     name, purpose = "engine", "namespace mode, the default"
     usable = []
-    if _is_set_uid(engines.FIREJAIL):
-        usable.append(f"firejail {_dotted(_version(engines.FIREJAIL))}")
+    if is_set_uid(engines.FIREJAIL):
+        usable.append(f"firejail {dotted(version_of(engines.FIREJAIL))}")
     if os.access(engines.BUBBLEWRAP, os.X_OK) and os.access(engines.SETPRIV, os.X_OK):
-        usable.append(f"bubblewrap {_dotted(_version(engines.BUBBLEWRAP))}")
+        usable.append(f"bubblewrap {dotted(version_of(engines.BUBBLEWRAP))}")
     if usable:
         return Check(name, Status.OK, purpose, ", ".join(usable))
     found = "neither firejail (set-uid root) nor bubblewrap (with setpriv)"
-    return Check(name, Status.MISSING, purpose, found, _install("firejail"))
-
-
-def _containers() -> Check:
-    name, purpose = "containers", "container mode, where it is asked for"
-    missing = facts.missing_for_containers()
-    if missing:
-        found = f"no {', '.join(missing)}"
-        mend = _as_root(modes.install_hint(" ".join(missing)))
-        return Check(name, Status.WEAK, purpose, found, mend)
-    version = _version(container.PODMAN)
-    found = f"podman {_dotted(version)}, crun {_dotted(_version(container.CRUN))}"
-    if version < _OLDEST_PODMAN:
-        return Check(name, Status.WEAK, purpose, f"{found}; 4.0 is needed", _install("podman"))
-    if not os.path.exists("/etc/subuid"):
-        mend = _as_root("touch /etc/subuid /etc/subgid")
-        return Check(name, Status.WEAK, purpose, f"{found}, but no /etc/subuid", mend)
-    return Check(name, Status.OK, purpose, found)
+    return Check(name, Status.MISSING, purpose, found, install("firejail"))
 
 
 def _accounts() -> Check:
     purpose = "each project's worker is a user of its own"
-    missing = [name for name in ("useradd", "userdel") if not _find(name)]
+    missing = [name for name in ("useradd", "userdel") if not find(name)]
     if missing:
-        return Check("users", Status.MISSING, purpose, f"no {missing[0]}", _install("useradd"))
+        return Check("users", Status.MISSING, purpose, f"no {missing[0]}", install("useradd"))
     return Check("users", Status.OK, purpose, "useradd, userdel")
 
 
@@ -250,18 +216,11 @@ def _room() -> Check:
 
 def _tools() -> Check:
     purpose = "secrets are found; copies, where no overlay can be"
-    missing = [name for name in ("find", "grep", "tar") if not _find(name)]
+    missing = [name for name in ("find", "grep", "tar") if not find(name)]
     if missing:
         found = f"no {', '.join(missing)}"
-        return Check("tools", Status.MISSING, purpose, found, _install(missing[0]))
+        return Check("tools", Status.MISSING, purpose, found, install(missing[0]))
     return Check("tools", Status.OK, purpose, "find, grep, tar")
-
-
-def _images() -> Check:
-    purpose = "pulls images for container mode"
-    if not _find("skopeo"):
-        return Check("images", Status.WEAK, purpose, "no skopeo", _install("skopeo"))
-    return Check("images", Status.OK, purpose, f"skopeo {_dotted(_version('skopeo'))}")
 
 
 def _agent(environ: Mapping[str, str], home: Path, declared: agents.Declaration) -> Check:
@@ -283,57 +242,3 @@ def _terminal(environ: Mapping[str, str]) -> Check:
         found = f"TERM is {kind or 'not set'}"
         return Check("terminal", Status.WEAK, purpose, found, "export TERM=xterm-256color")
     return Check("terminal", Status.OK, purpose, kind)
-
-
-def _version(program: str) -> tuple[int, ...]:
-    """Return the numbers of what `--version` prints; empty where it does not run."""
-    try:
-        said = process.run(program, "--version", env={"PATH": _PATH, "LC_ALL": "C"}, check=False)
-    except OSError:
-        return ()
-    found = re.search(r"\d+(\.\d+)+", said.text)
-    return tuple(map(int, found[0].split("."))) if found else ()
-
-
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version)) or "?"
-
-
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def _find(program: str) -> str:
-    places = (f"{directory}/{program}" for directory in _PATH.split(":"))
-    return next((path for path in places if os.access(path, os.X_OK)), "")
-
-
-def _is_set_uid(path: str) -> bool:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return False
-    return status.st_uid == 0 and bool(status.st_mode & 0o4000)
-
-
-def _first_line(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.readline().strip()
-    except OSError:
-        return ""
-
-
-def _install(program: str) -> str:
-    return _as_root(_bare(program))
-
-
-def _bare(program: str) -> str:
-    names = _PACKAGES.get(program, {"": program})
-    manager = next((name for name in modes.INSTALL if _find(name)), "")
-    return modes.install_hint(names.get(manager, names[""]))
-
-
-def _as_root(command: str, *, whole: bool = False) -> str:
-    if os.getuid() == 0:
-        return command
-    return f"sudo sh -c '{command}'" if whole else f"sudo {command}"

@@ -68,8 +68,32 @@ OPTIONS: tuple[Option, ...] = (
         meaning="What a container has as its root directory. `host`: this host's programs, and a "
         "small `/etc`. Else an image: `docker.io/library/debian:12`, `oci-archive:FILE` or "
         "`docker-archive:FILE`. It is pulled once, when it is first needed, or by `clsecure image "
-        "pull`, and never written to. The agent must be in it, or run in it: a native `claude` "
-        "needs its C library, one from npm its node.",
+        "pull`, and never written to. The agent must run in it: a native `claude` needs its C "
+        "library, one from npm its node. `agent`: the image of `clsecure image build agent`, which "
+        "has one. `build`: the one of the project's own file.",
+    ),
+    Option(
+        name="base",
+        kind=Kind.TEXT,
+        group=Group.BOX,
+        flags=(Flag(("--base",), "what `image build agent` starts from", metavar="IMAGE"),),
+        commands=frozenset({"image"}),
+    ),
+    Option(
+        name="writable",
+        kind=Kind.BOOLEAN,
+        group=Group.BOX,
+        flags=(
+            Flag(("--writable",), "keep what changes in a container's system", constant=True),
+            Flag(("--no-writable",), "keep a container's system as it is", constant=False),
+        ),
+        commands=BUILDING,
+        default=False,
+        key="writable",
+        meaning="Container mode: its root directory can be written to, and `setup_script` runs as "
+        "its root, so that it can install packages. What changes there goes to layers of the "
+        "session's own, which count as its disk use, are there again when it resumes, and go with "
+        "it; neither the host nor the image is written to. A session stays writable once it is.",
     ),
     Option(
         name="workspace",
@@ -151,7 +175,8 @@ OPTIONS: tuple[Option, ...] = (
         flags=(),
         commands=SETTINGS,
         key="setup_script",
-        meaning="A script that runs in the box, as the worker, before the agent starts.",
+        meaning="A script that runs in the box, as the worker, before the agent of a fresh session "
+        "starts. In a container that is `writable` it runs as root of the container.",
     ),
     Option(
         name="skip_setup",

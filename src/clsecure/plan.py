@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import agent, agents, endpoint, exposing, tools
 from clsecure.agents import reach
-from clsecure.choices import Docker, Need, Network, WorkspaceKind
+from clsecure.choices import AGENT, Docker, Mode, Need, Network, WorkspaceKind
 from clsecure.config import Config
 from clsecure.errors import ExitCode, UserError
 from clsecure.facts import Facts
@@ -99,7 +99,7 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
     if config.network is not Network.NONE:
         api = reach.find(environ, config.provider, declared)
         config = config._replace(allow=_allowed(config.allow, reach.further(environ, declared)))
-    found = _agent(facts, environ, need, declared)
+    found = _agent(config, facts, environ, need, declared)
     variables = (
         reach.variables(environ, config.provider, config.kimi_api_key, config.network, declared)
         if found
@@ -180,12 +180,18 @@ def _allowed(asked: tuple[str, ...], further: tuple[str, ...]) -> tuple[str, ...
 
 
 def _agent(
-    facts: Facts, environ: Mapping[str, str], need: Need, declared: agents.Declaration
+    config: Config,
+    facts: Facts,
+    environ: Mapping[str, str],
+    need: Need,
+    declared: agents.Declaration,
 ) -> agent.Agent | None:
     if need is Need.NONE:
         return None
     told = reach.arguments(environ, declared)
     declared = declared.replace(no_prompts=(*declared.no_prompts, *told))
+    if config.mode is Mode.CONTAINER and config.image == AGENT:
+        return agent.of_image(declared)
     try:
         return agent.find(environ, facts.home, facts.repository.top, declared)
     except UserError:
@@ -284,6 +290,12 @@ def _path(
 
 def refuse_contradictions(config: Config) -> None:
     """Refuse settings that do not go together, before anything is changed."""
+    if config.writable and config.mode is not Mode.CONTAINER:
+        raise UserError(
+            f"in {config.mode} mode the system is the host's, and cannot be writable",
+            hint="--mode container has one of its own; else leave `writable` out",
+            code=ExitCode.USAGE,
+        )
     if config.docker is Docker.HOST and config.network is Network.NONE:
         raise UserError(
             "the host's docker is a way around a network of none: its containers reach every host",

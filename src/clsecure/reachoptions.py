@@ -50,7 +50,7 @@ REACH: tuple[Option, ...] = (
         kind=Kind.LIST,
         group=Group.REACH,
         flags=(Flag(("--allow",), "let the agent reach this host, too", metavar="HOST"),),
-        commands=SETTINGS,
+        commands=SETTINGS | {"image"},
         default=(),
         key="allow",
         project=True,

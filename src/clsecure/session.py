@@ -280,5 +280,6 @@ def open_request(
         broker=api is not None,
         docker=plan.config.docker.value,
         image=plan.image.digest if plan.image else "",
+        writable=plan.config.writable,
         probe=history_directory(plan.declared, plan.facts.cwd),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -160,7 +162,43 @@ def test_what_cannot_be_built_leaves_nothing(human, buildable, words, code, said
     ended = human.clsecure("image", "build", *words, cwd=buildable, code=code)
     assert said in ended.stderr
     assert human.workers() == before
-    assert not list(Path("/var/tmp").glob("clsecure-image-*"))
+    assert not list(Path("/var/tmp").glob(f"clsecure-image-{human.account.pw_uid}-*"))
+
+
+@contextmanager
+def small_disk(human, size):
+    """A directory of the human's, on a file system of that size."""
+    place = human.home / "small"
+    human.run("mkdir", place)
+    options = f"size={size},mode=0700,uid={human.account.pw_uid}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
+        place.rmdir()
+
+
+def test_a_build_may_not_fill_the_disk(human, buildable):
+    human.write(buildable / "large", "FROM scratch\nCOPY noise /noise\n")
+    human.run("sh", "-c", "head -c 12000000 /dev/urandom > noise", cwd=buildable)
+    build = ("image", "build", "large", "--yes")
+    with small_disk(human, "30M") as place:
+        refused = human.clsecure(*build, cwd=buildable, env={"TMPDIR": str(place)}, code=1)
+        assert list(place.iterdir()) == []
+    assert "the image is larger than 9.5M, for which there is room in" in refused.stderr
+    assert "make room there, or set TMPDIR" in refused.stderr
+    assert human.clsecure(*build, cwd=buildable).stdout.startswith("built: ")
+
+
+def test_a_base_is_only_asked_for_where_there_is_one(human, buildable):
+    ended = human.clsecure("image", "build", "--base", "debian:12", cwd=buildable, code=2)
+    assert "--base goes with `image build agent`" in ended.stderr
+
+
+def test_an_agent_image_has_to_be_built_first(human, top):
+    ended = human.clsecure("--mode", "container", "--image", "agent", cwd=top, code=4)
+    assert "clsecure image build agent" in ended.stderr
 
 
 # What an image could hold in order to have root write somewhere else.
@@ -182,7 +220,7 @@ def test_no_image_has_root_write_elsewhere(human, top, trap):
     def files():
         """All files of the human's, but for what is noted and cached."""
         found = footprint(human.home)
-        return {path for path in found if not {".local", ".git"} & set(path.split("/"))}
+        return {path for path in found if not {".local", ".git", ".cache"} & set(path.split("/"))}
 
     def aimed(entry):
         target = entry.link.replace("HOME", str(human.home)).replace("TOP", str(top))

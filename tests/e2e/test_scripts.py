@@ -93,6 +93,7 @@ def test_documents(human):
     ]
     worker = listed.pop("worker")
     assert worker.startswith("claude-worker-documents-")
+    assert 10_000 < listed.pop("disk") < 10_000_000
     assert time.time() - 120 < _seconds(listed.pop("created")) < time.time() + 1
     assert listed == {
         "session": "doc",
@@ -101,7 +102,7 @@ def test_documents(human):
         "status": "kept",
         "commits": 1,
         "changes": 2,
-        **dict.fromkeys(("memory", "processes", "disk")),  # kept, and without a disk of its own
+        **dict.fromkeys(("memory", "processes")),  # it does not run
     }
     shown = json.loads(human.clsecure("show", "-s", "doc", "--json", cwd=top).stdout)
     assert {name: shown[name] for name in ("session", "branch", "commits", "uncommitted")} == {

@@ -42,7 +42,13 @@ BROKEN = {
     "outer-seccomp-behind": (("firejail",), [LAUNCH_FILTER], "a socket to the hypervisor"),
     "podman-does-nothing": (
         ("podman",),
-        [("engines.py", "(*_podman(mounts), *gate), as_root=False", "gate, as_root=False")],
+        [
+            (
+                "engines.py",
+                "(*_podman(mounts, rooted=rooted), *gate), as_root=False",
+                "gate, as_root=False",
+            )
+        ],
         "this is no container",
     ),
     "keyrings": (("none",), [LAUNCH_FILTER], "keyrings can be reached"),

@@ -116,6 +116,24 @@ def test_container_mode_is_wanted_by_some(view, programs, part):
     assert f"install {part}" in row["mend"]
 
 
+@pytest.mark.parametrize(
+    ("program", "said", "found"),
+    [
+        ("podman", "podman version 3.4.4", "podman 3.4.4, crun 1"),
+        ("podman", "podman version 3.4.4", "podman 4.0 is needed"),
+        ("crun", "crun version 0.17", "crun 1.8 is needed"),
+    ],
+)
+def test_versions_that_are_too_old_for_containers_are_named(view, tmp_path, program, said, found):
+    script = f"""printf '#!/bin/sh\\necho {said}\\n' > {tmp_path}/said; chmod 755 {tmp_path}/said
+    mount --bind {tmp_path}/said /usr/bin/{program}"""
+    view.root("sh", "-ec", script)
+    row = look(view, code=0)["containers"]
+    assert row["status"] == "weak"
+    assert found in row["found"]
+    assert f"install {program}" in row["mend"]
+
+
 def test_a_terminal_is_seen(human):
     screen = human.terminal(PROGRAM, "doctor", cwd=human.home, size=(40, 80))
     screen.expect("terminal: xterm-256color")

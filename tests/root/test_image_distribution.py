@@ -26,6 +26,27 @@ def distribution(tmp_path_factory):
     path.unlink()
 
 
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """A small package with a script that makes a user's directory, as packages do."""
+    top = tmp_path_factory.mktemp("package") / "clsecure-test"
+    (top / "DEBIAN").mkdir(parents=True)
+    (top / "DEBIAN/control").write_text(
+        "Package: clsecure-test\nVersion: 1\nArchitecture: all\n"
+        "Maintainer: A Test <test@example.org>\nDescription: a test\n"
+    )
+    script = top / "DEBIAN/postinst"
+    script.write_text("#!/bin/sh\nset -e\nmkdir -p /var/lib/its; chown www-data /var/lib/its\n")
+    script.chmod(0o755)
+    (top / "usr/bin").mkdir(parents=True)
+    tool = top / "usr/bin/of-the-package"
+    tool.write_text("#!/bin/sh\necho installed\n")
+    tool.chmod(0o755)
+    argv = ["dpkg-deb", "--root-owner-group", "--build", str(top)]
+    subprocess.run(argv, check=True, capture_output=True)
+    return top.with_suffix(".deb")
+
+
 def described(top: Path):
     """Every file below: what it is, whose, since when, and how many names it has."""
     found = {}
@@ -62,3 +83,21 @@ def test_it_comes_out_as_it_went_in(human, distribution, tmp_path):
     set_uid = [name for name in found if (rootfs / name).lstat().st_mode & 0o6000]
     assert set_uid == []
     subprocess.run(["rm", "-rf", *tmp_path.iterdir()], check=True)
+
+
+def test_a_package_is_installed_in_a_writable_container(human, distribution, package):
+    top = human.repository("packaged")
+    human.write(top / "setup", "dpkg --unpack ./it.deb && dpkg --configure clsecure-test\n")
+    (human.home / "it.deb").write_bytes(package.read_bytes())
+    human.run("cp", human.home / "it.deb", top)
+    human.write(".config/clsecure/config", "setup_script = . ./setup\n")
+    write_archive(build(distribution.read_bytes()), human.home / "root.tar")
+    script = "of-the-package; stat -c %U /var/lib/its; dpkg -s clsecure-test | grep ^Status"
+    wanted = "installed\nwww-data\nStatus: install ok installed\n"
+    for image in ("host", f"oci-archive:{human.home}/root.tar"):
+        flags = ("exec", "--mode", "container", "--writable", "--image", image)
+        first = human.clsecure(*flags, "--", "sh", "-c", script, cwd=top)
+        assert first.stdout == wanted, first.stderr
+        assert human.clsecure(*flags, "--", "sh", "-c", script, cwd=top).stdout == wanted
+        human.clsecure("discard", "--yes", cwd=top)
+    assert not Path("/usr/bin/of-the-package").exists()

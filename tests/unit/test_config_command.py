@@ -38,6 +38,7 @@ setting                 value                        set by
 mode                    namespace                    default
 engine                  auto                         default
 image                   host                         default
+writable                false                        default
 workspace               auto                         default
 network                 none                         --no-network
 allow                   -                            default

@@ -99,7 +99,13 @@ def _settled(
     store.update(_SETTLED, {opened.record.worker: now})
     if not opened.resumed:
         return argv, variables  # its home was made with these answers a moment ago
-    return firstrun.settling(argv, plan.facts.home, places, variables)
+    if plan.image is None:
+        return firstrun.settling(argv, plan.facts.home, places, variables)
+    # An image need not have a Python: outside of it, and as the worker all the same.
+    alone, more = firstrun.settling(("/bin/true",), plan.facts.home, places, variables)
+    with open("/dev/null", "wb") as null:
+        opened.box.run_inside(alone, stdin=b"", stdout=null.fileno(), env=more)
+    return argv, variables
 
 
 def _settled_other(

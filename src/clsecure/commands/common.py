@@ -58,7 +58,7 @@ def planned(invocation: Invocation, *, need: Need) -> Iterator[tuple[Plan, Under
         from clsecure import plan
         from clsecure.workspace import masks
 
-        config = _with_hosts(invocation, config)
+        config = with_hosts(invocation, config)
         _lend_docker(invocation, config)
         if begun.listing:
             scan = masks.start_scan(seen.repository, config.hide, config.show, begun.listing)
@@ -80,7 +80,7 @@ def _look(invocation: Invocation) -> tuple[Config, facts.Facts]:
     return config, facts.look(invocation.cwd, invocation.environ)
 
 
-def _with_hosts(invocation: Invocation, config: Config) -> Config:
+def with_hosts(invocation: Invocation, config: Config) -> Config:
     """Complete the allow-list: the project's wishes, where agreed to; registries by their hosts."""
     if config.asked and config.network is not Network.NONE:
         config = _agreed(invocation, config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clsecure import hostchecks
 from clsecure.choices import AgentName
 from clsecure.errors import ExitCode, UserError
-from clsecure.hostchecks import Check, Status
+from clsecure.hostfinds import Check, Status
 from clsecure.invocation import Invocation
 from clsecure.output import Output, Style
 

@@ -1,20 +1,22 @@
-"""`clsecure image build`: an image from a file of the project, built in a box of its own.
+"""`clsecure image build`: an image from a file of the project, or from ours, built in a box.
 
 A project asks and a human allows: the file is shown, and built after a yes that counts for this
 very content. What it downloads takes the way of a session, with the same rules and the same log.
+Our own file has an agent in it; what it starts from is fetched outside, as any image is.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import facts, images, paths, session
 from clsecure import plan as planning
-from clsecure.choices import HOST, Docker, Mode, Need, WorkspaceKind
+from clsecure.choices import AGENT, HOST, Docker, Mode, Need, WorkspaceKind
+from clsecure.commands import common
 from clsecure.errors import ExitCode, UserError
-from clsecure.images import reference
+from clsecure.images import agentimage, reference, saving
 from clsecure.output import escape
 from clsecure.store import Store
 
@@ -30,6 +32,14 @@ _LARGEST = 1 << 20  # bytes of a file that is to be read by a person
 
 def build(invocation: Invocation, operand: str | None) -> images.Pulled:
     """Build the image, unless this very file was built before; raises UserError."""
+    if operand == AGENT:
+        return _build_agent(invocation)
+    if "base" in invocation.options:
+        raise UserError(
+            "--base goes with `image build agent`: a file of its own says what it starts from",
+            hint="clsecure image build agent --base IMAGE",
+            code=ExitCode.USAGE,
+        )
     top = paths.find_top(invocation.cwd)
     if top is None:
         raise UserError(
@@ -41,7 +51,7 @@ def build(invocation: Invocation, operand: str | None) -> images.Pulled:
     content = _read(file)
     name = reference.build_name(file, content)
     _have_a_yes(invocation, file, content)
-    plan = _plan(invocation)
+    plan = _plan(invocation, invocation.cwd)
     output, environ = invocation.output, invocation.environ
     with session.reach(plan, environ, output) as found:
         stored = images.stored(found.helper)
@@ -50,12 +60,40 @@ def build(invocation: Invocation, operand: str | None) -> images.Pulled:
             return images.Pulled(there, name, is_new=False)
         with images.private_directory(environ) as directory:
             archive = directory / "built.tar"
-            _make(invocation, found, file.relative_to(top), archive)
+            _make(invocation, found, _Recipe(file.relative_to(top)), archive)
             wanted = images.built(name, archive, environ)
             return images.pull(found.helper, wanted, environ, output)
 
 
-def _make(invocation: Invocation, found: session.Opening, file: Path, archive: Path) -> None:
+def _build_agent(invocation: Invocation) -> images.Pulled:
+    """Build the image with an agent in it, anew each time: the agent is the newest, then."""
+    output, environ = invocation.output, invocation.environ
+    base = invocation.options["base"].value if "base" in invocation.options else agentimage.BASE
+    source = images.wanted(str(base), invocation.cwd, environ)
+    with agentimage.project(environ) as top:
+        plan = _plan(invocation, top, agentimage.hosts())
+        with output.progress(f"fetching {source.source.name}"):
+            source.skopeo.save(source.source, top / agentimage.BASE_ARCHIVE, agentimage.BASE_NAME)
+        with (
+            session.reach(plan, environ, output) as found,
+            images.private_directory(environ) as directory,
+        ):
+            archive = directory / "built.tar"
+            recipe = _Recipe(Path(agentimage.FILE), agentimage.BASE_ARCHIVE, agentimage.BASE_NAME)
+            _make(invocation, found, recipe, archive)
+            wanted = images.built(AGENT, archive, environ)
+            return images.pull(found.helper, wanted, environ, output)
+
+
+class _Recipe(NamedTuple):
+    """What is built: a file of the project, and an archive with what it starts from, if any."""
+
+    file: Path
+    base: str = ""
+    base_name: str = ""
+
+
+def _make(invocation: Invocation, found: session.Opening, recipe: _Recipe, archive: Path) -> None:
     opening = found
     if found.found:  # of a build that was cut short
         session.remove(found, found.found.worker)
@@ -64,8 +102,11 @@ def _make(invocation: Invocation, found: session.Opening, file: Path, archive: P
     try:
         with session.open_box(opening, invocation.environ, invocation.output) as opened:
             worker = opened.record.worker
-            _run(invocation, opened, file)
-            _save(opened, archive)
+            if recipe.base:
+                load = ("docker", "load", "--quiet", "--input", recipe.base)
+                _run(invocation, opened, load)
+            _run(invocation, opened, _command(recipe))
+            saving.save(opened.box, _TAG, archive)
     finally:
         if worker:
             session.remove(opening, worker)
@@ -118,42 +159,43 @@ def _have_a_yes(invocation: Invocation, file: Path, content: bytes) -> None:
     store.update(_AGREED, {str(file): digest})
 
 
-def _plan(invocation: Invocation) -> Plan:
-    config = invocation.load_config(paths.find_top(invocation.cwd))
+def _plan(invocation: Invocation, cwd: Path, hosts: tuple[str, ...] = ()) -> Plan:
+    config = common.with_hosts(invocation, invocation.load_config(paths.find_top(cwd)))
     config = config._replace(
+        allow=(*config.allow, *hosts),
         mode=Mode.USER,
         image=HOST,
+        writable=False,
         docker=Docker.PODMAN,
         session=_SESSION,
         workspace=WorkspaceKind.AUTO,
         publish=(),
     )
-    seen = facts.look(invocation.cwd, invocation.environ)
+    seen = facts.look(cwd, invocation.environ)
     return planning.decide(config, seen, invocation.environ, need=Need.WELCOME)
 
 
-def _run(invocation: Invocation, opened: session.OpenSession, file: Path) -> None:
-    argv = ("docker", "build", "--file", str(file), "--tag", _TAG, ".")
+def _command(recipe: _Recipe) -> tuple[str, ...]:
+    if not recipe.base:
+        return ("docker", "build", "--file", str(recipe.file), "--tag", _TAG, ".")
+    argument = ("--build-arg", f"BASE={recipe.base_name}", "--pull=never")
+    file, context = str(recipe.file), str(recipe.file.parent)
+    return ("docker", "build", *argument, "--file", file, "--tag", _TAG, context)
+
+
+def _run(invocation: Invocation, opened: session.OpenSession, argv: tuple[str, ...]) -> None:
     top = str(opened.plan.project)
-    ended = opened.box.run_shown(argv, cwd=top, variables={}, show=invocation.output.note)
+
+    def show(said: str) -> None:
+        invocation.output.details(said.replace("\r", ""))  # of programs that think of a terminal
+
+    ended = opened.box.run_shown(argv, cwd=top, variables={}, show=show)
     if ended.code:
         from clsecure.commands import agentrun
 
         agentrun.tell_traffic(opened, invocation.output)
         raise UserError(
-            f"the image was not built: docker build ended with {ended.code}",
-            hint="what it was not allowed to reach, `allow = HOST` lets through",
+            f"the image was not built: docker {argv[1]} ended with {ended.code}",
+            hint="what it was not allowed to reach, --allow HOST lets through",
             code=ExitCode.FAILURE,
         )
-
-
-def _save(opened: session.OpenSession, archive: Path) -> None:
-    argv = ("docker", "save", "--format", "oci-archive", _TAG)
-    file = os.open(archive, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        code, said = opened.box.run_inside(argv, stdin=b"", stdout=file, env={})
-    finally:
-        os.close(file)
-    if code:
-        reason = escape(said.decode(errors="replace").strip().rpartition("\n")[2])
-        raise UserError(f"the image cannot be saved: {reason}", hint="", code=ExitCode.FAILURE)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .controllers import Controllers
     from .images import Tree
+    from .rootmounts import RootMounts
 
 _NAMESPACES = (
     sc.CLONE_NEWNS
@@ -48,6 +49,7 @@ class Box:
         control: socket.socket,
     ) -> None:
         worker, is_container = swap.worker, request.engine == "podman"
+        self._request = request
         self.cgroup = Cgroup(session.worker)
         self.controllers = _controllers(session.worker, request.limits, self.cgroup)
         plan = BoxPlan(
@@ -60,8 +62,8 @@ class Box:
             subordinate=container.subordinate(session.worker) if is_container else (),
             rest=self.controllers.rest if self.controllers else Limits(),
         )
-        contained = _contained(plan.subordinate) if is_container else None
         tree = _image(session.human, request.image) if request.image else None
+        root = _root(request, plan.subordinate, areas, tree) if is_container else None
         inside = files.programs(), files.etc(request, account)
         builder = Builder(
             human=swap.human,
@@ -69,10 +71,8 @@ class Box:
             userns=swap.userns,
             state=areas,
             set_uid=request.docker == "podman" or request.engine in ("firejail", "podman"),
+            root=root,
             tun=request.docker == "podman",
-            contained=contained,
-            # By its path, all of which is root's: a mount is cloned in the namespace it is in.
-            image=os.readlink(f"/proc/self/fd/{tree.rootfs}") if tree else "",
         )
         self.warnings = tuple(self.controllers.warnings) if self.controllers else ()
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -85,11 +85,16 @@ class Box:
             enter = self.controllers.enter if self.controllers else None
             init.main(init.Init(plan, theirs, enter), host, builder, *inside)
         theirs.close()
-        if contained is not None:
-            os.close(contained)
+        if root:
+            root.close()
         if tree:
             tree.close()  # init has a copy of the lock, for as long as there is the box
         self.ended = sc.pidfd_open(self.pid)
+
+    @property
+    def may_be_root(self) -> bool:
+        """Whether a command may be root of the container."""
+        return may_be_root(self._request)
 
     def ask(self, request: Record, descriptors: tuple[int, ...] = ()) -> None:
         """Hand a request to the box's init; raises Refusal when it is gone."""
@@ -125,15 +130,28 @@ class Box:
             self.controllers.remove()
 
 
+def may_be_root(request: Open) -> bool:
+    """Say whether a command of that box may be root of the container: before the agent's first."""
+    return request.engine == "podman" and request.writable and request.action == "create"
+
+
 def _image(human: int, digest: str) -> Tree:
     from . import images  # what it imports takes longer than the whole of a start
 
     return images.tree(human, digest)
 
 
-def _contained(ids: tuple[container.Range, ...]) -> int:
+def _root(
+    request: Open, ids: tuple[container.Range, ...], areas: str, tree: Tree | None
+) -> RootMounts:
+    from .rootmounts import Owner, RootMounts
+
     users, groups = (f"0 {each.first} {each.count}\n" for each in ids)
-    return idmap.make(users, groups)
+    owner = Owner(userns=idmap.make(users, groups), uid=ids[0].first, gid=ids[1].first)
+    # By its path, all of which is root's: a mount is cloned in the namespace it is in.
+    image = os.readlink(f"/proc/self/fd/{tree.rootfs}") if tree else ""
+    has_root = request.docker == "podman" or may_be_root(request)
+    return RootMounts(areas, owner, image, has_root=has_root)
 
 
 def _controllers(worker: str, limits: Limits, own: Cgroup) -> Controllers | None:

@@ -89,6 +89,8 @@ def _check_engine(request: Open) -> None:
         raise Refusal(f"mode {request.mode} does not go with engine {request.engine}", code=2)
     if request.image and request.engine != "podman":
         raise Refusal("only a container has an image", code=2)
+    if request.writable and request.engine != "podman":
+        raise Refusal("only a container's root directory can be writable", code=2)
     for program, engine in ((FIREJAIL, "firejail"), (BUBBLEWRAP, "bubblewrap")):
         if request.engine == engine and not os.access(program, os.X_OK):
             raise Refusal(f"{program} is not installed", hint=f"install {engine}", code=4)
@@ -192,8 +194,10 @@ def check_session(session: str) -> None:
         )
 
 
-def check_exec(request: Exec, descriptors: list[int]) -> None:
+def check_exec(request: Exec, descriptors: list[int], *, may_be_root: bool = False) -> None:
     """Refuse a command that cannot be one."""
+    if request.rooted and not (may_be_root and request.confined):
+        raise Refusal("only a fresh, writable container's commands can be root there", code=2)
     if not request.argv or not all("=" in word for word in request.environment):
         raise Refusal("not a command", code=2)
     if bool(request.rows) == bool(descriptors) or len(descriptors) not in (0, 3):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from .layout import INSIDE, Mount, outermost, within
+from .layout import INSIDE, ROOTFS, Mount, outermost, within
 from .records import Record
 
 PLACE = "/run/podman"  # of root's: podman's settings, and a fresh directory of state for a command
@@ -43,7 +43,8 @@ class Bind(Record):
 def binds(mounts: tuple[Mount, ...]) -> tuple[Bind, ...]:
     """Return what of the box is shown in the container, what lies in it included."""
     scratch = ("/proc", "/run", "/run/lock")
-    writable = outermost(tuple(m.at for m in mounts if m.writable and m.at not in scratch))
+    theirs = [m for m in mounts if m.at not in scratch and not within(m.at, ROOTFS)]
+    writable = outermost(tuple(m.at for m in theirs if m.writable))
     shown = outermost(tuple(m.at for m in mounts if m.kind == "exposed"))
     kept = [path for path in shown if not any(within(path, other) for other in writable)]
     return (

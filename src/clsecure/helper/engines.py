@@ -7,13 +7,26 @@ from a file (firejail, for one, refuses more than 128 arguments and long variabl
 from __future__ import annotations
 
 from . import container
-from .layout import ROOTFS, Mount, bindable
+from .layout import ROOTFS, Mount, bindable, has_writable_root
 from .records import Record
 
 FIREJAIL = "/usr/bin/firejail"
 BUBBLEWRAP = "/usr/bin/bwrap"
 SETPRIV = "/usr/bin/setpriv"
 PYTHON = "/usr/bin/python3"
+# What root of a container may do with files and ids of its own, to install packages: and no more.
+# By their numbers in linux/capability.h.
+CAPABILITIES = {
+    "CHOWN": 0,
+    "DAC_OVERRIDE": 1,
+    "FOWNER": 3,
+    "FSETID": 4,
+    "KILL": 5,
+    "SETGID": 6,
+    "SETUID": 7,
+    "SYS_CHROOT": 18,
+    "SETFCAP": 31,
+}
 
 
 class Start(Record):
@@ -30,15 +43,19 @@ def start(
     uid: int | str,
     gid: int | str,
     mounts: tuple[Mount, ...],
+    rooted: bool = False,
 ) -> Start:
-    """Return how the gate is started in that engine (none, firejail, bubblewrap, podman)."""
+    """Return how the gate is started in that engine (none, firejail, bubblewrap, podman).
+
+    With `rooted` it is root of the container.
+    """
     if engine == "firejail":
         return Start(argv=(*_FIREJAIL, *gate), as_root=False)
     if engine == "bubblewrap":
         binds = [word for path in bindable(mounts) for word in ("--bind", path, path)]
         return Start(argv=(*_BUBBLEWRAP, *binds, *_drop(uid, gid), *gate), as_root=True)
     if engine == "podman":
-        return Start(argv=(*_podman(mounts), *gate), as_root=False)
+        return Start(argv=(*_podman(mounts, rooted=rooted), *gate), as_root=False)
     return Start(argv=gate, as_root=False)
 
 
@@ -74,14 +91,16 @@ def _drop(uid: int | str, gid: int | str) -> tuple[str, ...]:
     )
 
 
-def _podman(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
+def _podman(mounts: tuple[Mount, ...], *, rooted: bool) -> tuple[str, ...]:
+    kept = [f"--cap-add={name}" for name in CAPABILITIES] if rooted else []
     return (
         *(container.PODMAN, "--log-level=error", "--cgroup-manager=cgroupfs"),
         *("--events-backend=none", f"--runtime={container.CRUN}", "run"),
         # The box's own namespaces: its network has no route, and its doors are the only way out.
         *("--network=host", "--ipc=host", "--uts=host", "--userns=keep-id"),
         "--cgroups=disabled",  # the session's is the helper's
-        *("--read-only", "--read-only-tmpfs=false", "--cap-drop=all"),
+        *(() if has_writable_root(mounts) else ("--read-only", "--read-only-tmpfs=false")),
+        *("--cap-drop=all", *kept, *(("--user=0:0",) if rooted else ())),
         *("--security-opt=no-new-privileges", "--no-hosts", "--passwd=false", "--systemd=false"),
         # What the gate says and hears is the command's own; a terminal it opens by itself.
         *("--log-driver=passthrough", "--ulimit=host", "--workdir=/"),

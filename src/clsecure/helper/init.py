@@ -76,6 +76,7 @@ class Init:
                 links = None if self._box.request.image else host.links
                 Rootfs(self._box.subordinate).furnish(self._box.mounts, files, links)
                 container.settle()
+            builder.complete()
             if self._box.request.docker == "podman":
                 self._docker = Docker(self._box)
             elif self._box.request.docker == "host":

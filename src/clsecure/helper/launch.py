@@ -68,6 +68,7 @@ class Launch:
         tty = self.terminal.path if self.terminal and engine == "podman" else ""
         document = _document(box, command, engine, address, tty)
         environment = _environment(box, engine)
+        self._is_rooted = command.rooted
         if engine != "none":
             self._write(document)
         self.pid = os.fork()
@@ -150,7 +151,14 @@ class Launch:
         box = self._box
         python = interpreter(box.mounts, engines.PYTHON)
         program = (*python, "-IS", f"{INSIDE}/gate.py", self._file)
-        start = engines.start(engine, program, uid=box.uid, gid=box.gid, mounts=box.mounts)
+        start = engines.start(
+            engine,
+            program,
+            uid=box.uid,
+            gid=box.gid,
+            mounts=box.mounts,
+            rooted=self._is_rooted,
+        )
         if not start.as_root:
             if engine == "none":
                 sc.drop_bounding_set()  # a set-uid engine needs it; it drops the set itself
@@ -171,10 +179,12 @@ def _environment(box: Box, engine: str) -> dict[str, str]:
 
 def _document(box: Box, command: Exec, engine: str, address: str, tty: str) -> dict[str, object]:
     plan = {
-        "uid": box.uid,
-        "gid": box.gid,
+        "uid": 0 if command.rooted else box.uid,
+        "gid": 0 if command.rooted else box.gid,
+        "groups": (0, box.gid) if command.rooted else (box.gid,),
+        "capabilities": sum(1 << n for n in engines.CAPABILITIES.values()) * command.rooted,
         "filters": 3 if engine in ("firejail", "podman") else 2,
-        "writable": writable_places(box.mounts),
+        "writable": writable_places(box.mounts, contained=engine == "podman"),
         "own": ("/dev", *_ENGINE_OWN.get(box.request.engine, ())),
         "mounts": [
             {"at": mount.at, "type": _type_of(mount, box.request, engine)}
@@ -195,12 +205,18 @@ def _document(box: Box, command: Exec, engine: str, address: str, tty: str) -> d
         "cwd": command.cwd,
         "terminal": command.rows > 0,
         "tty": tty,
+        "handed_over": _handed_over(box.request) if command.rooted else (),
+        "worker": (box.uid, box.gid),
     }
 
 
+def _handed_over(request: Open) -> tuple[str, ...]:
+    return (request.home, request.project, request.git_dir)
+
+
 def _type_of(mount: Mount, request: Open, engine: str) -> str:
-    is_images = request.image and engine == "podman" and mount.at == "/"
-    return "overlay" if is_images else _TYPES.get(mount.kind, "")
+    is_overlay = (request.image or request.writable) and engine == "podman" and mount.at == "/"
+    return "overlay" if is_overlay else _TYPES.get(mount.kind, "")
 
 
 # Where an engine may leave writable mounts: its own scratch directories, on tmpfs of this box.

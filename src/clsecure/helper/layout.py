@@ -36,6 +36,8 @@ SETTINGS = (
     "profile.d", "python3", "python3.11", "python3.12", "python3.13", "skel", "ssl", "terminfo",
     "vim", "zsh",
 )  # fmt: skip
+# And those by which packages are installed, where that can be done.
+PACKAGING = ("apt", "dnf", "dpkg", "pacman.d", "rpm", "yum.repos.d", "zypp")
 # Neither a project nor anything exposed may lie over these.
 _RESERVED = (
     *SYSTEM,
@@ -54,6 +56,8 @@ FILES = (
     *("/etc/passwd-", "/etc/group-", "/etc/subuid-", "/etc/subgid-"),
     *("/etc/nsswitch.conf", "/etc/hosts", "/etc/resolv.conf"),
 )
+# Files that podman makes for each command, and shows as writable as the root directory.
+_PODMANS = ("/etc/hostname", "/etc/resolv.conf", "/run/.containerenv")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
@@ -75,6 +79,7 @@ class Host(Record):
     directories: tuple[str, ...]
     links: tuple[str, ...]  # "bin=usr/bin"
     settings: tuple[str, ...] = ()  # those of SETTINGS that are directories here
+    packaging: tuple[str, ...] = ()  # likewise
 
 
 def look_at_host() -> Host:
@@ -86,8 +91,16 @@ def look_at_host() -> Host:
         elif os.path.isdir(f"/{name}"):
             directories.append(name)
     directories += [name for name in VARIABLE if os.path.isdir(f"/{name}")]
-    settings = [f"etc/{name}" for name in SETTINGS if os.path.isdir(f"/etc/{name}")]
-    return Host(directories=tuple(directories), links=tuple(links), settings=tuple(settings))
+    settings, packaging = (
+        tuple(f"etc/{name}" for name in names if os.path.isdir(f"/etc/{name}"))
+        for names in (SETTINGS, PACKAGING)
+    )
+    return Host(
+        directories=tuple(directories),
+        links=tuple(links),
+        settings=settings,
+        packaging=packaging,
+    )
 
 
 def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[Mount, ...]:
@@ -149,11 +162,11 @@ def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[M
         own.append(Mount(kind="cgroup", at="/sys/fs/cgroup"))
     if request.image:
         own += [
-            Mount(kind="image", at=ROOTFS, options=request.image),
+            Mount(kind="image", at=ROOTFS, options=request.image, writable=request.writable),
             Mount(kind="interpreter", at=f"{INSIDE}/host/usr", source="/usr"),
         ]
     elif request.engine == "podman":
-        own += _rootfs(host)
+        own += _rootfs(host, writable=request.writable)
     deep = sorted([*own, *exposed], key=lambda mount: mount.at.count("/"))
     return (Mount(kind="root", at="/"), *system, *deep, *project, *files)
 
@@ -163,14 +176,15 @@ def _masks(path: str, request: Open) -> tuple[str, ...]:
     return tuple(each[len(path) + 1 :] for each in outermost(inside))
 
 
-def _rootfs(host: Host) -> list[Mount]:
+def _rootfs(host: Host, *, writable: bool) -> list[Mount]:
     # Files of root's must be of root in the container: an id of their own, by an idmapped mount.
     shown = [name for name in host.directories if name != "etc"]
+    packaging = host.packaging if writable else ()
     return [
-        Mount(kind="tmpfs", at=ROOTFS, options="mode=0755,size=16m"),
+        Mount(kind="tmpfs", at=ROOTFS, options="mode=0755,size=16m", writable=writable),
         *(
-            Mount(kind="rootfs", at=f"{ROOTFS}/{name}", source=f"/{name}")
-            for name in (*shown, *host.settings)
+            Mount(kind="rootfs", at=f"{ROOTFS}/{name}", source=f"/{name}", writable=writable)
+            for name in (*shown, *host.settings, *packaging)
         ),
     ]
 
@@ -254,6 +268,15 @@ def bindable(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
     return tuple(outermost(tuple(m.at for m in mounts if m.writable and m.at != "/proc")))
 
 
-def writable_places(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
-    """Return where, and only where, the worker may find a writable mount."""
-    return tuple(sorted({mount.at for mount in mounts if mount.writable}))
+def writable_places(mounts: tuple[Mount, ...], *, contained: bool = False) -> tuple[str, ...]:
+    """Return where, and only where, the worker may find a writable mount: in a container or not."""
+    places = {mount.at for mount in mounts if mount.writable}
+    if contained and has_writable_root(mounts):
+        places |= {path[len(ROOTFS) :] or "/" for path in places if within(path, ROOTFS)}
+        places |= set(_PODMANS)
+    return tuple(sorted(places))
+
+
+def has_writable_root(mounts: tuple[Mount, ...]) -> bool:
+    """Say whether the root directory of the container can be written to."""
+    return any(mount.at == ROOTFS and mount.writable for mount in mounts)

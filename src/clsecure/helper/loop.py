@@ -127,8 +127,8 @@ def _wait(control: socket.socket, box: Box) -> bool:
 
 
 def _run(control: socket.socket, sessions: Sessions, request: Exec, descriptors: list[int]) -> bool:
-    check.check_exec(request, descriptors)
     box = sessions.box
+    check.check_exec(request, descriptors, may_be_root=box is not None and box.may_be_root)
     if box is None:
         raise Refusal("there is no box", code=2)
     sessions.lend_reserve(request)

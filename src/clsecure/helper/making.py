@@ -10,7 +10,7 @@ from . import syscalls as sc
 from .places import Owner
 from .protocol import Open, Refusal, Session
 from .seeds import Planting
-from .state import State, is_free, unfinished
+from .state import SYSTEM, State, is_free, unfinished
 
 _ROOT = Owner(0, 0, ())
 
@@ -45,6 +45,8 @@ def make(root: int, request: Open, state: State, human: Owner, planting: Plantin
         ("empty", 0o755, _ROOT),
     ):
         os.close(state.make(name, access, owner.uid, owner.gid))
+    if request.writable:
+        os.close(state.make(SYSTEM, 0o700))
     planting.plant(worker, areas)
     planting.close()
     for descriptor in areas.values():
@@ -65,6 +67,7 @@ def make(root: int, request: Open, state: State, human: Owner, planting: Plantin
         objects=request.objects,
         created=int(time.time()),
         disk=request.limits.disk,
+        writable=request.writable,
     )
 
 

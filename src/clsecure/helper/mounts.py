@@ -13,7 +13,10 @@ from .layout import DEVICES, INSIDE, WITH_SERVICES, Host, Mount
 from .masklayer import mask_layer
 from .overlay import STAGING, overlay
 from .places import Owner, Places
-from .protocol import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .rootmounts import RootMounts
 
 _QUIET = sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV
 _READ_ONLY = _QUIET | sc.MOUNT_ATTR_RDONLY
@@ -40,13 +43,12 @@ class Builder:
         userns: int,
         state: str,
         set_uid: bool,
-        contained: int | None = None,
-        image: str = "",
+        root: RootMounts | None = None,
         tun: bool = False,
     ) -> None:
-        """Note who is who; `contained` is the user namespace that makes files a container's."""
+        """Note who is who; `root` makes a container's root directory."""
         self._human, self._worker, self._userns, self._state = human, worker, userns, state
-        self._contained, self._image_root = contained, image
+        self._root = root
         self._tun = tun
         self._set_uid = set_uid
         self._masks: tuple[str, ...] = ()
@@ -92,7 +94,8 @@ class Builder:
                 tree = kernelfs.fresh(mount)
             is_file = not _is_directory(tree)
             point = places.make(mount.at, is_file=is_file)
-            sc.attach(tree, point)
+            if not (self._root and self._root.holds(mount, tree)):
+                sc.attach(tree, point)
             os.close(point)
             if mount.kind in ("home", "overlay", "clone", "git"):
                 places.own(mount.at, tree)
@@ -122,6 +125,12 @@ class Builder:
             sc.set_mount(tree, set_=_READ_ONLY | sc.MOUNT_ATTR_NOEXEC)
             sc.attach(tree, _open_plain(path))
 
+    def complete(self) -> None:
+        """Complete the container's root directory, which has been furnished; raises OSError."""
+        if self._root:
+            self._root.complete()
+            self.warnings += self._root.warnings
+
     def finish(self) -> None:
         """Close the root: from here on nothing can be added to it."""
         root = _open("/", os.O_PATH | os.O_DIRECTORY)
@@ -131,10 +140,8 @@ class Builder:
     def _tree(self, mount: Mount) -> int:
         if mount.kind == "system":
             return self._system(mount)
-        if mount.kind in ("rootfs", "interpreter"):
-            return self._rootfs(mount)
-        if mount.kind == "image":
-            return self._image()
+        if mount.kind in ("rootfs", "interpreter", "image") and self._root:
+            return self._root.tree(mount)
         if mount.kind in _OWN:
             tree = sc.clone_tree(self._layer(_OWN[mount.kind]))
             sc.set_mount(tree, set_=_QUIET)
@@ -158,37 +165,6 @@ class Builder:
             attributes |= sc.MOUNT_ATTR_NOSUID
         sc.set_mount(tree, set_=attributes, recursive=True)
         return self._with_own_files(tree) if mount.at == "/etc" else tree
-
-    def _image(self) -> int:
-        # Written to by root alone, which puts mount points into it, and read-only after that.
-        if not self._image_root or self._contained is None:
-            raise Refusal("there is no image", code=2)
-        quiet = _READ_ONLY | sc.MOUNT_ATTR_IDMAP
-        lower = sc.clone_tree(_open(self._image_root, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW))
-        sc.set_mount(lower, set_=quiet, userns=self._contained)
-        scratch = sc.new_filesystem("tmpfs", (("mode", "0755"), ("size", "16m")), (), _QUIET)
-        for name in ("upper", "work"):
-            os.mkdir(name, 0o755, dir_fd=scratch)
-        upper, work = (
-            os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=scratch) for name in ("upper", "work")
-        )
-        return overlay((lower,), upper, work, (), _QUIET)
-
-    def _rootfs(self, mount: Mount) -> int:
-        source = _open(mount.source, os.O_PATH | os.O_DIRECTORY)
-        quiet = _READ_ONLY | (sc.MOUNT_ATTR_IDMAP if self._contained is not None else 0)
-        tree = sc.clone_tree(source, recursive=True)
-        try:
-            sc.set_mount(tree, set_=quiet, recursive=True, userns=self._contained or 0)
-        except OSError as error:
-            if error.errno not in _NO_IDMAP:
-                raise
-            # Its files are nobody's in the container, then; programs run all the same.
-            tree = sc.clone_tree(source, recursive=True)
-            sc.set_mount(tree, set_=_READ_ONLY, recursive=True)
-        if mount.source not in WITH_SERVICES:
-            return tree
-        return overlay((tree, self._layer("empty")), None, None, (), _READ_ONLY)
 
     def _with_own_files(self, etc: int) -> int:
         layer = etc_layer(self._files)

@@ -97,6 +97,7 @@ class Open(Record):
     caches: tuple[str, ...] = ()  # shown, too, under a layer of the session's for what is written
     aliases: tuple[Alias, ...] = ()
     covered: tuple[str, ...] = ()  # what of exposures and caches is not to be seen
+    writable: bool = False  # a container's root directory, by layers that the session keeps
 
 
 class Plant(Record):
@@ -119,6 +120,7 @@ class Exec(Record):
     columns: int = 0
     confined: bool = True  # inside the mode's engine; False: in the box alone
     timeout: int = 0  # seconds; 0: none
+    rooted: bool = False  # as root of the container: in a fresh session that is writable
 
 
 class Signal(Record):
@@ -169,6 +171,7 @@ class Session(Record):
     running: bool = False
     image: str = ""  # as in Open
     disk: int = 0  # bytes that may be written to its own disk; 0: it has none
+    writable: bool = False  # as in Open
 
 
 class Use(Record):
@@ -176,7 +179,7 @@ class Use(Record):
 
     memory: int = -1
     processes: int = -1
-    disk: int = -1  # of the host's, by its own disk
+    disk: int = -1  # of the host's, by its own disk, or by all that it keeps
 
 
 class Found(Record):

@@ -71,6 +71,7 @@ class Rootfs:
             own = files[f"/{name}"]
             self._file(name, own if links is not None else self._joined(name, own))
         if links is not None:
+            self._take("var/log/apt")  # without which apt ends with an error
             self._file("etc/nsswitch.conf", files["/etc/nsswitch.conf"])
             for name in _COPIED:
                 self._copy(name)

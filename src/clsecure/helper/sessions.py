@@ -35,7 +35,7 @@ from .protocol import (
 )
 from .records import Record
 from .seeds import Planting
-from .state import State, all_sessions, open_root
+from .state import SYSTEM, State, all_sessions, open_root
 from .upper import changed_paths
 
 TYPE_CHECKING = False
@@ -171,6 +171,7 @@ class Sessions:
                 raise Refusal("this session was made for another workspace", code=2)
             if session.disk:
                 state.open_disk(session.disk)
+            request, session = _settle_layers(request, state, session)
             state.uncount()
             session = session.replace(
                 mode=request.mode,
@@ -321,6 +322,17 @@ class Sessions:
         for descriptor in self._sent:
             os.close(descriptor)
         self._sent = []
+
+
+def _settle_layers(request: Open, state: State, session: Session) -> tuple[Open, Session]:
+    # A session's container can become writable, and stays so.
+    if request.engine != "podman" or not (request.writable or session.writable):
+        return request, session
+    if not session.writable:
+        state.make_once(SYSTEM)
+        session = session.replace(writable=True)
+        state.write(session)
+    return request.replace(writable=True), session
 
 
 def _kept_disk(request: Open, session: Session) -> tuple[str, ...]:

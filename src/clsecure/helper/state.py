@@ -15,6 +15,7 @@ from .removal import remove_tree
 from .syscalls import NO_LINKS, RESOLVE_BENEATH, openat2
 
 ROOT = "/var/lib/clsecure"
+SYSTEM = "system"  # an area: a writable container's layers
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_RECORD = 1 << 20
 _ATTEMPTS = 10
@@ -175,6 +176,13 @@ class State:
         os.fchown(descriptor, uid, gid)
         os.fchmod(descriptor, mode)
         return descriptor
+
+    def make_once(self, name: str) -> None:
+        """Make an area of root's alone, unless it is there."""
+        try:
+            os.close(self.make(name, 0o700))
+        except FileExistsError:
+            pass
 
     def open(self, name: str) -> int:
         """Open an area."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 
 from . import cgroup
-from .accounts import processes_of
+from .accounts import processes_of, run_program
 from .disk import IMAGE
 from .protocol import Session, Use
+from .state import ROOT
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _BLOCK = 512  # bytes, of st_blocks
+_SECONDS = 3  # to add up what a session keeps
 
 
 def uses(root: int, sessions: tuple[Session, ...]) -> tuple[Use, ...]:
@@ -23,7 +25,7 @@ def uses(root: int, sessions: tuple[Session, ...]) -> tuple[Use, ...]:
 
 
 def _use(root: int, session: Session, hierarchies: dict[str, str]) -> Use:
-    disk = _allocated(root, session.worker) if session.disk else -1
+    disk = _allocated(root, session.worker) if session.disk else _kept(session.worker)
     if not session.running:
         return Use(disk=disk)
     pids = list(processes_of(session.uid))
@@ -39,6 +41,16 @@ def _allocated(root: int, worker: str) -> int:
     except OSError:
         return -1  # it is being removed
     return status.st_blocks * _BLOCK
+
+
+def _kept(worker: str) -> int:
+    # All areas: work, home and what a podman has there, layers of a container's system. du follows
+    # no link and stays on that file system. How many files there are is up to the worker, and 1 is
+    # its code where some have just gone.
+    words = (f"{_SECONDS}", "du", "-s", "-x", "-B1", f"{ROOT}/{worker}")
+    code, said = run_program("timeout", *words, package="the package 'coreutils'")
+    size = said.rpartition("\n")[2].split("\t")[0]
+    return int(size) if code in (0, 1) and size.isdigit() else -1
 
 
 def _charged(hierarchies: dict[str, str], worker: str) -> int:

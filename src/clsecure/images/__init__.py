@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from clsecure.choices import AGENT
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.imagerecords import (
     Image,
@@ -56,9 +57,14 @@ def stored(helper: Helper) -> tuple[Image, ...]:
 
 def find(helper: Helper, text: str, cwd: Path) -> Image | None:
     """Return the image in the store that a reference means; raises UserError for a bad one."""
-    is_built = text == reference.BUILD
-    name = reference.of_build(find_top(cwd)) if is_built else reference.parse(text, cwd).name
+    name = _name(text, cwd)
     return next((image for image in stored(helper) if name in image.references), None)
+
+
+def _name(text: str, cwd: Path) -> str:
+    if text == reference.BUILD:
+        return reference.of_build(find_top(cwd))
+    return text if text == AGENT else reference.parse(text, cwd).name
 
 
 def ensure(
@@ -72,6 +78,12 @@ def ensure(
         raise UserError(
             f"{reference.CONTAINERFILE}, as it is now, has not been built",
             hint="clsecure image build shows it to you, and builds it",
+            code=ExitCode.MISSING,
+        )
+    if text == AGENT:
+        raise UserError(
+            "the image with an agent in it has not been built",
+            hint="clsecure image build agent",
             code=ExitCode.MISSING,
         )
     return pull(helper, wanted(text, cwd, environ), environ, output).image
@@ -137,7 +149,7 @@ def choose(images: Iterable[Image], text: str, cwd: Path) -> Image:
     if len(digits) >= _SHORTEST and all(digit in "0123456789abcdef" for digit in digits):
         found = [image for image in images if image.digest.startswith(f"sha256:{digits}")]
     else:
-        name = reference.parse(text, cwd).name
+        name = _name(text, cwd)
         found = [image for image in images if name in image.references]
     if len(found) == 1:
         return found[0]

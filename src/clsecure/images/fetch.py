@@ -73,6 +73,12 @@ class Skopeo:
         words = ("copy", "--quiet", *flags, source.source, f"dir:{directory}/blobs")
         self._run(source, "--tmpdir", str(scratch), *words)
 
+    def save(self, source: Reference, archive: Path, name: str) -> None:
+        """Fetch an image into a new archive, under that name in it; raises UserError."""
+        flags = [f"--src{flag[1:]}" for flag in _without_tls(source)]
+        words = ("copy", "--quiet", *flags, source.source, f"oci-archive:{archive}:{name}")
+        self._run(source, "--tmpdir", str(archive.parent), *words)
+
     def _run(self, source: Reference, *words: str) -> bytes:
         ended = process.run(self._program, *words, env=self._environ, check=False)
         if ended.returncode:

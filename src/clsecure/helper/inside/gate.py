@@ -35,7 +35,7 @@ _LEFT_TO_THE_COMMAND = (
     signal.SIGTTIN,
     signal.SIGTTOU,
 )
-_ZERO_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -73,6 +73,7 @@ def serve(launch: dict[str, Any]) -> int:
     if faults:
         return _REFUSED
     code = _run(launch, report)
+    _hand_over(launch["handed_over"], *launch["worker"])
     report.send(str(code).encode())
     report.recv(1)  # init ends every process from here
     return 0
@@ -122,6 +123,33 @@ def _run(launch: dict[str, Any], report: socket.socket) -> int:
         if not wanted:
             os._exit(_REFUSED)  # init is gone, and with it the box
         _pass_on(child, int(wanted), alone=launch["terminal"])
+
+
+def _hand_over(places: tuple[str, ...], uid: int, gid: int) -> None:
+    """Make the worker's what root of the container has made in the worker's own directories.
+
+    This is that root, with no more rights than what it ran: no link leads anywhere new.
+    """
+    devices = {os.stat(place).st_dev for place in places}
+    try:
+        for place in places:
+            for _, names, files, directory in os.fwalk(place):
+                for name in (".", *files, *list(names)):
+                    if not _take_over(directory, name, devices, uid, gid) and name in names:
+                        names.remove(name)
+    except (OSError, RecursionError) as error:
+        sys.stderr.write(f"clsecure: some files stay root's of the container: {error}\n")
+
+
+def _take_over(directory: int, name: str, devices: set[int], uid: int, gid: int) -> bool:
+    # False: it is nothing to go into.
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if status.st_dev in devices and status.st_uid == 0:
+            os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False  # gone meanwhile, or on a mount that is read-only
+    return status.st_dev in devices
 
 
 def _pass_on(child: int, number: int, *, alone: bool) -> None:
@@ -176,7 +204,9 @@ def _status() -> dict[str, str]:
 def _rights(plan: dict[str, Any]) -> list[str]:
     status = _status()
     faults = [
-        f"{name} is {status[name]}" for name in _ZERO_CAPABILITIES if int(status[name], 16) != 0
+        f"{name} is {status[name]}"
+        for name in _CAPABILITIES
+        if int(status[name], 16) & ~plan["capabilities"]
     ]
     if status.get("NoNewPrivs") != "1":
         faults.append("NoNewPrivs is not set")
@@ -187,7 +217,7 @@ def _rights(plan: dict[str, Any]) -> list[str]:
     for name, wanted in (("Uid", plan["uid"]), ("Gid", plan["gid"])):
         if status[name].split() != [str(wanted)] * 4:
             faults.append(f"{name} is {status[name]}")
-    if set(status["Groups"].split()) - {str(plan["gid"])}:
+    if set(status["Groups"].split()) - set(map(str, plan["groups"])):
         faults.append(f"supplementary groups {status['Groups']}")
     return faults
 
