@@ -13,7 +13,7 @@ import stat
 
 from . import syscalls as sc
 from .container import Range, binds
-from .layout import INSIDE, ROOTFS, Mount, within
+from .layout import INSIDE, ROOTFS, Mount, has_writable_root, within
 from .protocol import Refusal
 
 # Directories that every root has, and what podman mounts over.
@@ -71,13 +71,17 @@ class Rootfs:
             own = files[f"/{name}"]
             self._file(name, own if links is not None else self._joined(name, own))
         if links is not None:
-            self._take("var/log/apt")  # without which apt ends with an error
-            self._file("etc/nsswitch.conf", files["/etc/nsswitch.conf"])
-            for name in _COPIED:
-                self._copy(name)
+            self._furnish_for_host(files, is_writable=has_writable_root(mounts))
         self._link("etc/mtab", "/proc/self/mounts")
         sc.set_mount(self._root, set_=sc.MOUNT_ATTR_RDONLY)
         os.close(self._root)
+
+    def _furnish_for_host(self, files: dict[str, bytes], *, is_writable: bool) -> None:
+        if is_writable:
+            self._take("var/log/apt")  # without which apt ends with an error
+        self._file("etc/nsswitch.conf", files["/etc/nsswitch.conf"])
+        for name in _COPIED:
+            self._copy(name)
 
     def _open(self, path: str, flags: int) -> int:
         resolve = sc.RESOLVE_IN_ROOT | sc.RESOLVE_NO_MAGICLINKS
