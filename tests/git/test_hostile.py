@@ -9,7 +9,7 @@ import pytest
 from gitworld import KEY, git, write
 
 from clsecure.errors import UserError
-from clsecure.homecoming.bundle import fetch
+from clsecure.homecoming.nested import fetch
 
 HONEST = {
     "format": 1,
@@ -22,6 +22,8 @@ HONEST = {
     "ignored": {"count": 0, "names": []},
     "warnings": [],
     "bundle": False,
+    "repositories": [],
+    "lfs": False,
 }
 
 
@@ -212,6 +214,11 @@ BROKEN = [
     (json.dumps({**HONEST, "ignored": {"count": 1, "names": 1}}).encode(), "names"),
     (json.dumps({**HONEST, "warnings": [{}]}).encode(), "text"),
     (json.dumps({**HONEST, "bundle": 1}).encode(), "bundle"),
+    (json.dumps({**HONEST, "lfs": None}).encode(), "lfs"),
+    (json.dumps({**HONEST, "repositories": ["../x"]}).encode(), "path is not one"),
+    (json.dumps({**HONEST, "repositories": ["/etc"]}).encode(), "path is not one"),
+    (json.dumps({**HONEST, "repositories": ["a/.git/b"]}).encode(), "path is not one"),
+    (json.dumps({**HONEST, "repositories": ["x" * 9000]}).encode(), "path is not one"),
 ]
 
 

@@ -63,6 +63,7 @@ _DROPPED_NAMES = frozenset(
         "extraheader",
         "sslkey",
         "sslcert",
+        "storage",
     ]
 )
 _USERINFO = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^/\s]*)@")
