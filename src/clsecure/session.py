@@ -182,6 +182,7 @@ def _create(
     opening: Opening, hidden: tuple[str, ...], output: Output, meanwhile: Callable[[], object]
 ) -> tuple[Plan, Opened, list[int], GitSeed]:
     """Make a fresh session; the last of what it returns names the stores, should it be a clone."""
+    from clsecure.claudestate import HomeFile
     from clsecure.firstrun import home_files
     from clsecure.workspace import clone, gitseed
 
@@ -191,6 +192,8 @@ def _create(
     files, lacking = home_files(plan.facts.home, places, plan.agent_environment)
     for line in lacking if plan.declared.is_settled else ():
         output.note(f"not in the session: {escape(line)}")
+    if seed.home_config:
+        files = {**files, ".gitconfig": HomeFile(os.fsencode(seed.home_config))}
     if plan.workspace is WorkspaceKind.OVERLAY:
         try:
             _plant(opening.helper, seed, files)

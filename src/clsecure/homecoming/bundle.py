@@ -61,7 +61,8 @@ def receive(
     is in the box, if not where it is here, and `gitlinks` what submodules are recorded at. Also
     returns which paths of the tree have repositories of their own.
 
-    Refs of an earlier fetch that are gone are removed; working tree, index, HEAD, configuration and all other refs stay as they are. Raises UserError with
+    Refs of an earlier fetch that are gone are removed; working tree, index, HEAD, configuration
+    and all other refs stay as they are. Raises UserError with
     ExitCode.IMPORT when the work cannot be had or is not sound; then nothing has changed.
     """
     from tempfile import TemporaryFile

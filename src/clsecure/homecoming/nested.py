@@ -158,7 +158,7 @@ class _Collecting:
             repository, self._runner, key=self._key, base=base, paths=paths, gitlinks=gitlinks
         )
         there = {module.path: module for module in known}
-        for path in repositories:
+        for path in dict.fromkeys(repositories):
             if path in there:
                 continue
             if _is_repository(repository.top / path):
@@ -218,7 +218,7 @@ class _Collecting:
         )
         if not work.is_empty:
             self.nested.append(Nested(prefix + path, repository, work, is_new=True))
-        for each in inner:
+        for each in dict.fromkeys(inner):
             self._unknown(repository, f"{path}/{each}", prefix)
 
 

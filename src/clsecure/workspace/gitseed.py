@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clsecure.git import Git, Head, Repository, Running, lfs_store, module_dirs
-from clsecure.workspace.gitconfig import Entry, entries, session_config, value_of
+from clsecure.workspace.gitconfig import (
+    Entry,
+    entries,
+    home_config,
+    session_config,
+    value_of,
+)
 
 BORROWED = "/run/clsecure/objects"  # where the box mounts the object stores: see place_of
 SEED_REFS = "clsecure/refs"  # what the session started with; export.py leaves these out
@@ -65,13 +71,14 @@ class GitSeed(NamedTuple):
 
     `objects` are the object stores to borrow, absolute, in the order of the numbers under
     `BORROWED` which the `objects/info/alternates` files name; `lfs` is git-lfs's store beside each
-    of them, None where there is none.
+    of them, None where there is none. `home_config` is for the worker's own .gitconfig.
     """
 
     files: tuple[SeedFile, ...]
     directories: tuple[str, ...]
     objects: tuple[Path, ...]
     lfs: tuple[Path | None, ...]
+    home_config: str
 
 
 def place_of(root: str, number: int, *, has_lfs: bool) -> str:
@@ -92,7 +99,8 @@ def git_seed(repository: Repository, borrowed: Mapping[Path, str] | None = None)
     for prefix, each, questions in asked:
         seed.add(prefix, each, questions, is_module=bool(prefix))
     stores = tuple(seed.objects)
-    return GitSeed(tuple(seed.files), tuple(seed.directories), stores, tuple(seed.lfs))
+    lfs, files, directories = tuple(seed.lfs), tuple(seed.files), tuple(seed.directories)
+    return GitSeed(files, directories, stores, lfs, seed.home_config)
 
 
 class _Questions:
@@ -112,8 +120,9 @@ class _Questions:
         return [fields for fields in split if not fields[1].startswith(_NOT_SEEDED)]
 
     def config(self) -> list[Entry]:
-        """Return all settings, the human's global ones first."""
-        return list(entries(self._config.result().stdout))
+        """Return all settings, the human's global ones first, without those of our own calls."""
+        found = entries(self._config.result().stdout)
+        return [entry for entry in found if entry.scope != "command"]
 
 
 class _Seed:
@@ -124,6 +133,7 @@ class _Seed:
         self.directories: list[str] = []
         self.objects: list[Path] = []
         self.lfs: list[Path | None] = []
+        self.home_config = ""
         self._borrowed = borrowed
 
     def add(
@@ -132,6 +142,8 @@ class _Seed:
         """Describe one git directory, `prefix` deep in the session's own."""
         self.directories += [prefix + name for name in _DIRECTORIES]
         settings = questions.config()
+        if not is_module:
+            self.home_config = home_config(settings)
         own = lfs_store(repository.common_dir, value_of(settings, "lfs.storage"))
         stores = [
             self._borrow(store, store.parent / "lfs/objects" if number else own)
@@ -147,11 +159,16 @@ class _Seed:
         top = repository.top
         if is_module:
             top = Path(os.path.normpath(repository.git_dir / (moved or ".")))
-        self._put(
-            prefix + "config",
-            session_config(settings, worktree=None if moved is None else os.fspath(top)),
-        )
+        hooks = _hooks_directory(settings, repository, top)
+        in_tree = os.fspath(hooks) if hooks.is_relative_to(top) else None
+        is_own = hooks.is_relative_to(repository.common_dir)
+        worktree = None if moved is None else os.fspath(top)
+        kept = in_tree if not is_own else None
+        self._put(prefix + "config", session_config(settings, worktree=worktree, hooks=kept))
         self._put(prefix + "info/exclude", _excludes(settings, repository, top))
+        if kept is None:
+            for path in _hooks(hooks):
+                self.files.append(SeedFile(f"{prefix}hooks/{path.name}", path, 0o755))
         self._refs(prefix, repository, questions.refs())
 
     def _refs(self, prefix: str, repository: Repository, refs: list[list[str]]) -> None:
@@ -240,6 +257,24 @@ def _excludes(settings: list[Entry], repository: Repository, top: Path) -> str:
     everywhere = top / Path(named).expanduser() if named else home / "git/ignore"
     texts = (_text(everywhere), _text(repository.common_dir / "info/exclude"))
     return "".join(text if text.endswith("\n") else text + "\n" for text in texts if text)
+
+
+def _hooks_directory(settings: list[Entry], repository: Repository, top: Path) -> Path:
+    named = value_of(settings, "core.hookspath")
+    hooks = top / Path(named).expanduser() if named else repository.common_dir / "hooks"
+    return Path(os.path.normpath(hooks))
+
+
+def _hooks(directory: Path) -> Iterator[Path]:
+    """Yield the programs that git runs as hooks from there."""
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return
+    for name in names:
+        path = directory / name
+        if not name.endswith(".sample") and path.is_file() and os.access(path, os.R_OK | os.X_OK):
+            yield path
 
 
 def _text(path: Path) -> str:
