@@ -147,6 +147,10 @@ def open_box(
         box = Box(opening.helper, record, variables)
         if session is None:
             refs.await_base(base)
+            if copied.is_partial:
+                output.warn(
+                    "a partial clone: of other commits, what git has not fetched is not in the box"
+                )
             if plan.workspace is WorkspaceKind.CLONE:
                 from clsecure.workspace import clone
 

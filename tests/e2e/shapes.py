@@ -48,6 +48,7 @@ class Shape:
     home: Callable[[Human, Path], None]
     at: str = "{name}-{kind}"
     file_system: str = ""
+    said: str = ""  # words of the session's start
 
 
 def git(human: Human, top: Path, *words: str | Path) -> str:
@@ -322,7 +323,14 @@ SHAPES = (
         _sparse_home,
     ),
     Shape("shallow", _shallow, f"git rev-list --count HEAD; {_PLAIN}", "1\n1\n", _shallow_home),
-    Shape("partial", _partial, f"git rev-list --count HEAD; {_PLAIN}", "2\n1\n", _partial_home),
+    Shape(
+        "partial",
+        _partial,
+        f"git rev-list --count HEAD; {_PLAIN}",
+        "2\n1\n",
+        _partial_home,
+        said="a partial clone: ",
+    ),
     Shape(
         "conversions",
         _conversions,

@@ -32,6 +32,7 @@ def test_a_shape_is_seen_right_and_comes_home(human, shape, kind):
         human.agent(f"set -e\n{shape.script}")
         ran = human.clsecure(*kind.flags, cwd=start)
         assert ran.stdout == shape.sees.format(top=top), ran.stderr
+        assert shape.said in ran.stderr
         human.clsecure("import", "--branch", "home", "--yes", cwd=start)
         touched = changes(before, footprint(top))
         assert all("/home" in path or "/lfs" in path for path in touched), touched

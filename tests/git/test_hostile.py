@@ -241,6 +241,30 @@ def test_a_failed_export_says_why(world):
     refuse(world, Forged(b"", code=137), "code 137")
 
 
+def test_a_repository_inside_is_only_one_of_the_tree(world):
+    """Neither a link of the human's nor a climbing path leads to another repository of theirs."""
+    other = world.tmp_path / "other"
+    for place in (other, world.top / "own"):
+        git(world.tmp_path, "init", "-q", place)
+        git(place, "commit", "-q", "--allow-empty", "-m", "x")
+    (world.top / "link").symlink_to(other)
+    asked = []
+
+    class Asked(Forged):
+        def run_inside(self, argv, *, stdin, stdout, env):
+            asked.append(json.loads(stdin)["git_dir"])
+            return super().run_inside(argv, stdin=stdin, stdout=stdout, env=env)
+
+    box = Asked(forged(repositories=[]).answer)
+    paths = ["link/x", "../other/x", "own/x"]
+    fetch(world.repository, box, key=KEY, base=world.base, paths=paths)
+    assert asked == [f"{world.top}/own/.git", f"{world.top}/.git"]  # the control, and the project
+
+
+def test_new_repositories_are_bounded(world):
+    refuse(world, forged(repositories=["again"]), "more than 100 new repositories")
+
+
 def test_texts_are_bounded(world):
     work = receive(world, forged(warnings=["x" * 20_000] * 1000))
     assert len(work.warnings) == 201

@@ -236,8 +236,9 @@ def _embedded(
 
 
 def _is_repository(top: Path) -> bool:
+    # A worker names the path: no link of the human's may lead it to another of their repositories.
     git_dir = top / ".git"
-    return git_dir.is_dir() and not git_dir.is_symlink() and (git_dir / "HEAD").is_file()
+    return os.path.realpath(git_dir) == os.fspath(git_dir) and (git_dir / "HEAD").is_file()
 
 
 def _at(top: Path) -> Repository:

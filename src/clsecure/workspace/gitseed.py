@@ -72,6 +72,7 @@ class GitSeed(NamedTuple):
     `objects` are the object stores to borrow, absolute, in the order of the numbers under
     `BORROWED` which the `objects/info/alternates` files name; `lfs` is git-lfs's store beside each
     of them, None where there is none. `home_config` is for the worker's own .gitconfig.
+    `is_partial`: contents that git has not fetched from its remote are missing.
     """
 
     files: tuple[SeedFile, ...]
@@ -79,6 +80,7 @@ class GitSeed(NamedTuple):
     objects: tuple[Path, ...]
     lfs: tuple[Path | None, ...]
     home_config: str
+    is_partial: bool
 
 
 def place_of(root: str, number: int, *, has_lfs: bool) -> str:
@@ -100,7 +102,7 @@ def git_seed(repository: Repository, borrowed: Mapping[Path, str] | None = None)
         seed.add(prefix, each, questions, is_module=bool(prefix))
     stores = tuple(seed.objects)
     lfs, files, directories = tuple(seed.lfs), tuple(seed.files), tuple(seed.directories)
-    return GitSeed(files, directories, stores, lfs, seed.home_config)
+    return GitSeed(files, directories, stores, lfs, seed.home_config, seed.is_partial)
 
 
 class _Questions:
@@ -134,6 +136,7 @@ class _Seed:
         self.objects: list[Path] = []
         self.lfs: list[Path | None] = []
         self.home_config = ""
+        self.is_partial = False
         self._borrowed = borrowed
 
     def add(
@@ -144,6 +147,9 @@ class _Seed:
         settings = questions.config()
         if not is_module:
             self.home_config = home_config(settings)
+        self.is_partial |= any(
+            entry.key == "extensions.partialclone" or entry.name == "promisor" for entry in settings
+        )
         own = lfs_store(repository.common_dir, value_of(settings, "lfs.storage"))
         stores = [
             self._borrow(store, store.parent / "lfs/objects" if number else own)
