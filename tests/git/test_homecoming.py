@@ -519,3 +519,16 @@ def test_thousands_of_refs(world):
     work, done = world.bring(session)
     assert len(work.branches) == len(done.others) == 3000
     assert discover(world.top).head.commit == world.base
+
+
+def test_what_came_home_once_comes_home_again(world):
+    """A second fetch finds the first one's refs here, and must not take them for the human's."""
+    write(world.top / "README", "mine\n")
+    world.git("stash", "-q")
+    session = world.start()
+    write(session.top / "README", "stashed\n")
+    session.git("stash", "-q")
+    for _ in range(2):
+        work = world.fetch(session)
+        assert len(work.stashes) == 1
+        assert world.content(f"refs/clsecure/{KEY}/stash/0", "README") == b"stashed"

@@ -70,9 +70,12 @@ def receive(
     git = Git(repository)
     known = git.lines("for-each-ref", "--format=%(objectname)")
     known += [base] if base and git.has(base) else []
-    known += _stashed(repository)
+    stashed = _stashed(repository)
+    known += stashed
     place = place or Place(repository.git_dir, repository.top)
-    request = _request(place, base=base, exclude=known, paths=paths, gitlinks=gitlinks or {})
+    request = _request(
+        place, base=base, exclude=known, stashed=stashed, paths=paths, gitlinks=gitlinks or {}
+    )
     try:
         with TemporaryFile(dir=repository.common_dir) as file, _looking_for_room(file):
             code, said = runner.run_inside(
@@ -143,6 +146,7 @@ def _request(
     *,
     base: str | None,
     exclude: Sequence[str],
+    stashed: Sequence[str],
     paths: Sequence[str] | None,
     gitlinks: Mapping[str, str],
 ) -> bytes:
@@ -151,6 +155,7 @@ def _request(
         "work_tree": os.fspath(place.work_tree),
         "base": base,
         "exclude": list(dict.fromkeys(exclude)),
+        "stashed": list(stashed),
         "paths": None if paths is None else list(paths),
         "gitlinks": dict(gitlinks),
     }

@@ -1,12 +1,12 @@
 """Runs in the box as the worker: writes what is new in the session's repository as a git bundle.
 
-Standard input: one JSON object {git_dir, work_tree, base, exclude, paths, gitlinks}. `paths` are
-the changed paths (null: look at the whole tree), `exclude` the objects that the other side has,
-`gitlinks` what submodules are to be recorded at. `base` is null for a repository that the other
-side does not have. Standard
-output: one line of JSON, the manifest, then the bundle (gitformat-bundle(5)) if it says so. What
-cannot come home is named in the manifest's warnings. Nothing of the session is changed, except
-that files and directories which the worker closed to itself are opened.
+Standard input: one JSON object {git_dir, work_tree, base, exclude, stashed, paths, gitlinks}.
+`paths` are the changed paths (null: look at the whole tree), `exclude` the objects that the other
+side has, `stashed` what is in its own stash, `gitlinks` what submodules are to be recorded at.
+`base` is null for a repository that the other side does not have. Standard output: one line of
+JSON, the manifest, then the bundle (gitformat-bundle(5)) if it says so. What cannot come home is
+named in the manifest's warnings. Nothing of the session is changed, except that files and
+directories which the worker closed to itself are opened.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _export(git: SessionGit, request: Mapping[str, object]) -> None:
     base, paths, gitlinks = request["base"], request["paths"], request["gitlinks"]
     taken = Snapshot(git).take(head, base, paths, gitlinks)  # type: ignore[arg-type]
     refs, deleted = _refs(git)
-    stash = _stash(git, request["exclude"])  # type: ignore[arg-type]
+    stash = _stash(git, request["stashed"])  # type: ignore[arg-type]
     tips = {**refs, "HEAD": head, "snapshot": taken.commit}
     tips |= {f"stash/{number}": entry["commit"] for number, entry in enumerate(stash)}
     wanted = {name: oid for name, oid in tips.items() if oid}
@@ -205,10 +205,10 @@ def _refs(git: SessionGit) -> tuple[dict[str, str], list[str]]:
     return changed, [name.removeprefix("refs/heads/") for name in gone]
 
 
-def _stash(git: SessionGit, excluded: Iterable[str]) -> list[dict[str, str]]:
+def _stash(git: SessionGit, theirs: Iterable[str]) -> list[dict[str, str]]:
     """Return the stash entries made in the session, the newest first."""
     known = {line.split(" ")[1] for line in _seeded(git, "stash") if line.count(" ") > 1}
-    known.update(excluded)
+    known.update(theirs)
     listed = git.call("log", "-g", "-z", "--format=%H %gs", "refs/stash", "--")
     entries = [entry.partition(" ") for entry in text(listed.stdout).split("\0") if entry]
     return [{"commit": oid, "message": said} for oid, _, said in entries if oid not in known]
