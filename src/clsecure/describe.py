@@ -15,7 +15,7 @@ from clsecure.helper.layout import INSIDE, layout
 from clsecure.helper.protocol import Open, Session
 from clsecure.invocation import Invocation
 from clsecure.plan import Plan
-from clsecure.session import OpenSession, open_request
+from clsecure.session import OpenSession, Stores, open_request, stores_of
 from clsecure.values import UNLIMITED
 from clsecure.workspace import gitseed, masks
 
@@ -194,5 +194,5 @@ def _hidden(plan: Plan) -> tuple[str, ...]:
 
 def _request(plan: Plan) -> Open:
     is_clone = plan.workspace is WorkspaceKind.CLONE
-    objects = () if is_clone else gitseed.git_seed(plan.facts.repository).objects
-    return open_request(plan, action="create", objects=objects, hidden=())
+    stores = Stores() if is_clone else stores_of(gitseed.git_seed(plan.facts.repository))
+    return open_request(plan, action="create", stores=stores, hidden=())

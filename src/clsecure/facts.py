@@ -30,6 +30,7 @@ class Facts(NamedTuple):
     kernel: tuple[int, int]
     filesystem: str  # the type of the one that holds the working tree
     engines: tuple[str, ...]  # those of namespace mode that are installed
+    submounts: tuple[str, ...] = ()  # mount points below the top of the working tree
 
 
 def look(cwd: Path, environ: Mapping[str, str]) -> Facts:
@@ -43,6 +44,7 @@ def look(cwd: Path, environ: Mapping[str, str]) -> Facts:
         kernel=kernel(),
         filesystem=filesystem_of(repository.top),
         engines=engines(),
+        submounts=submounts(repository.top),
     )
 
 
@@ -64,6 +66,18 @@ def kernel() -> tuple[int, int]:
     """Return the kernel's version: major, minor."""
     major, minor = os.uname().release.split(".")[:2]
     return int(major), int("".join(c for c in minor if c.isdigit()) or 0)
+
+
+def submounts(top: Path) -> tuple[str, ...]:
+    """Return where other file systems are mounted below `top`, relative to it."""
+    # Spaces, tabs, newlines and backslashes are octal there: proc(5).
+    escaped = str(top)
+    for character in "\\ \t\n":
+        escaped = escaped.replace(character, f"\\{ord(character):03o}")
+    below = f"{escaped}/"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        points = [line.split(" ", 5)[4] for line in file if below in line]
+    return tuple(point.removeprefix(below) for point in points if point.startswith(below))
 
 
 def filesystem_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -179,6 +179,30 @@ class Git:
     def has(self, commit: str) -> bool:
         """Return whether the object store holds this commit."""
         return not self.run("cat-file", "-e", f"{commit}^{{commit}}", check=False).returncode
+
+
+_MODULES_DEEP = 20  # directories, as a submodule's name may have slashes in it
+
+
+def module_dirs(git_dir: Path, depth: int = _MODULES_DEEP) -> Iterator[tuple[str, Path]]:
+    """Yield the git directories of a checkout's own submodules, with their names."""
+    for path in _git_dirs(git_dir / "modules", depth):
+        yield path.relative_to(git_dir / "modules").as_posix(), path
+
+
+def _git_dirs(directory: Path, depth: int) -> Iterator[Path]:
+    if not depth or not directory.is_dir():
+        return
+    for child in sorted(directory.iterdir()):
+        if (child / "HEAD").is_file():
+            yield child
+        else:
+            yield from _git_dirs(child, depth - 1)
+
+
+def lfs_store(common_dir: Path, storage: str | None) -> Path:
+    """Return where git-lfs keeps a repository's objects; `storage` is the setting lfs.storage."""
+    return Path(os.path.normpath(common_dir / (storage or "lfs") / "objects"))
 
 
 _MARK = "--clsecure-mark"  # rev-parse repeats unknown options: a separator that is no path

@@ -15,6 +15,7 @@ from clsecure.errors import ExitCode, UserError
 from clsecure.facts import Facts
 from clsecure.helper.layout import INSIDE
 from clsecure.modes import engine_for, require_podman
+from clsecure.output import escape
 
 if TYPE_CHECKING:
     from clsecure.helper.imagerecords import Image
@@ -44,7 +45,12 @@ _PROXY_VARIABLES = {
     "NODE_USE_ENV_PROXY": "1",
 }
 _BIN, _DOCKER = f"{INSIDE}/bin", f"unix://{INSIDE}/docker.sock"
-_FROM_HUMAN = ("TERM", "COLORTERM", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ", "NO_COLOR")
+_FROM_HUMAN = (
+    *("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TZ"),
+    *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_COLLATE", "LC_NUMERIC"),
+    *("LC_TIME", "LC_MONETARY", "LC_PAPER", "LC_MEASUREMENT", "EDITOR", "VISUAL"),
+    *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
+)
 
 
 class Plan(NamedTuple):
@@ -237,6 +243,8 @@ def why_no_overlay(facts: Facts) -> str:
         return "the kernel is older than 5.19"
     if facts.filesystem.startswith("fuse"):
         return "a FUSE file system cannot be idmapped"
+    if facts.submounts:
+        return f"other file systems are mounted in it: {escape(', '.join(facts.submounts))}"
     return _NOT_BELOW.get(facts.filesystem, "")
 
 

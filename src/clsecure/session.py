@@ -42,6 +42,13 @@ if TYPE_CHECKING:
 _SEEDS_A_MESSAGE = 100
 
 
+class Stores(NamedTuple):
+    """Object stores that a session borrows, and git-lfs's beside each ("": none)."""
+
+    objects: tuple[str, ...] = ()
+    lfs: tuple[str, ...] = ()
+
+
 class Opening(NamedTuple):
     """A helper that knows the session, before its box is made."""
 
@@ -117,7 +124,7 @@ def open_box(
         stack.callback(opening.scan.remember, plan.facts.filesystem, environ)
         if session is not None:
             plan = plan._replace(workspace=WorkspaceKind(session.workspace))
-            stores = tuple(Path(path) for path in session.objects)
+            stores = Stores(session.objects, session.lfs)
             opened, listeners = _open(opening, plan, hidden, "resume", stores, meanwhile=meanwhile)
         else:
             plan, opened, listeners, copied = _create(opening, hidden, output, meanwhile)
@@ -140,6 +147,10 @@ def open_box(
         box = Box(opening.helper, record, variables)
         if session is None:
             refs.await_base(base)
+            if copied.is_partial:
+                output.warn(
+                    "a partial clone: of other commits, what git has not fetched is not in the box"
+                )
             if plan.workspace is WorkspaceKind.CLONE:
                 from clsecure.workspace import clone
 
@@ -173,8 +184,9 @@ def without_found(opening: Opening) -> Opening:
 
 def _create(
     opening: Opening, hidden: tuple[str, ...], output: Output, meanwhile: Callable[[], object]
-) -> tuple[Plan, Opened, list[int], tuple[Path, ...]]:
-    """Make a fresh session; the last of what it returns are the object stores to be copied."""
+) -> tuple[Plan, Opened, list[int], GitSeed]:
+    """Make a fresh session; the last of what it returns names the stores, should it be a clone."""
+    from clsecure.claudestate import HomeFile
     from clsecure.firstrun import home_files
     from clsecure.workspace import clone, gitseed
 
@@ -184,21 +196,29 @@ def _create(
     files, lacking = home_files(plan.facts.home, places, plan.agent_environment)
     for line in lacking if plan.declared.is_settled else ():
         output.note(f"not in the session: {escape(line)}")
+    if seed.home_config:
+        files = {**files, ".gitconfig": HomeFile(os.fsencode(seed.home_config))}
     if plan.workspace is WorkspaceKind.OVERLAY:
         try:
             _plant(opening.helper, seed, files)
             opened, listeners = _open(
-                opening, plan, hidden, "create", seed.objects, meanwhile=meanwhile
+                opening, plan, hidden, "create", stores_of(seed), meanwhile=meanwhile
             )
         except UserError as error:
             if error.message != UNSUPPORTED or plan.config.workspace is WorkspaceKind.OVERLAY:
                 raise
             plan = plan._replace(workspace=WorkspaceKind.CLONE, workspace_reason=error.hint)
         else:
-            return plan, opened, listeners, ()
-    _plant(opening.helper, clone.seed(repository, seed.objects), files)
-    opened, listeners = _open(opening, plan, hidden, "create", (), meanwhile=meanwhile)
-    return plan, opened, listeners, seed.objects
+            return plan, opened, listeners, seed
+    _plant(opening.helper, clone.seed(repository, seed), files)
+    opened, listeners = _open(opening, plan, hidden, "create", Stores(), meanwhile=meanwhile)
+    return plan, opened, listeners, seed
+
+
+def stores_of(seed: GitSeed) -> Stores:
+    """Return the stores that a seed borrows, as root is asked for them."""
+    lfs = tuple(str(path) if path else "" for path in seed.lfs)
+    return Stores(tuple(str(path) for path in seed.objects), lfs if any(lfs) else ())
 
 
 def _plant(helper: privileged.Helper, seed: GitSeed, home: Mapping[str, HomeFile]) -> None:
@@ -231,14 +251,12 @@ def _open(
     plan: Plan,
     hidden: tuple[str, ...],
     action: str,
-    objects: tuple[Path, ...],
+    stores: Stores,
     *,
     meanwhile: Callable[[], object],
 ) -> tuple[Opened, list[int]]:
     base = opening.found.base if opening.found else None
-    opening.helper.send(
-        open_request(plan, action=action, base=base, objects=objects, hidden=hidden)
-    )
+    opening.helper.send(open_request(plan, action=action, base=base, stores=stores, hidden=hidden))
     import clsecure.boxed  # while root makes the box
     import clsecure.egress.service  # noqa: F401
 
@@ -250,7 +268,7 @@ def open_request(
     plan: Plan,
     *,
     action: str,
-    objects: tuple[Path, ...],
+    stores: Stores,
     hidden: tuple[str, ...],
     base: str | None = None,
 ) -> Open:
@@ -269,7 +287,8 @@ def open_request(
         home=str(plan.facts.home),
         git_dir=str(repository.git_dir),
         base=base or str(repository.head.commit),
-        objects=tuple(str(path) for path in objects),
+        objects=stores.objects,
+        lfs=stores.lfs,
         exposures=tuple(one.path for one in shown.exposed if not one.source),
         aliases=tuple(Alias(at=one.path, source=one.source) for one in shown.exposed if one.source),
         caches=tuple(one.path for one in shown.caches),

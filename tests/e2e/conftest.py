@@ -30,7 +30,8 @@ def pytest_generate_tests(metafunc):
 
 def _is_parametrized(metafunc):
     marks = metafunc.definition.iter_markers("parametrize")
-    return any("kind" in str(mark.args[0]).split(",") for mark in marks)
+    names = [mark.args[0] for mark in marks]
+    return any("kind" in (one.split(",") if isinstance(one, str) else one) for one in names)
 
 
 @pytest.fixture

@@ -52,6 +52,42 @@ def test_variables(human, kind):
     assert not set(_FORWARDED) & set(plain)
 
 
+_WHO = {
+    "GIT_AUTHOR_NAME": "Another Author",
+    "EDITOR": "nano -w",
+    "VISUAL": "vim",
+    "LANG": "de_DE.UTF-8",
+    "LC_TIME": "en_DK.UTF-8",
+    "TERM": "xterm-direct",
+    "FORCE_COLOR": "1",
+    "TZ": "America/New_York",
+}
+
+
+@pytest.mark.parametrize("kind", [*BOXES[:2], *BOXES[3:5]], ids=str, indirect=True)
+def test_the_agent_works_as_the_human_would(human, kind):
+    top = human.repository(f"who-{kind}")
+    hook = 'echo "$(id -un) in $(pwd)" > by-hook; grep -q ok "$1"\n'
+    human.write(top / ".git/hooks/commit-msg", f"#!/bin/sh\n{hook}", mode=0o755)
+    human.agent(
+        "git commit -q --allow-empty -s -m ok\n"
+        "git commit -q --allow-empty -m refused || cat by-hook\n"
+        "git log -1 --format='%an|%ae|%cn|%ad|%(trailers:only)'; env -0"
+    )
+    ran = human.clsecure(*kind.flags, cwd=top, env=_WHO)
+    hooked, logged, _, rest = ran.stdout.split("\n", 3)
+    assert hooked.startswith("claude-worker-who-")
+    assert hooked.endswith(f" in {top}")
+    author, mail, committer, date, signed = logged.split("|")
+    assert (author, mail, committer) == ("Another Author", "human@example.org", "A Human")
+    assert date.endswith(("-0500", "-0400"))
+    assert signed == "Signed-off-by: A Human <human@example.org>"
+    inside = variables(rest)
+    assert {name: inside.get(name) for name in _WHO} == _WHO
+    assert inside["CLSECURE_SESSION"] == "default"
+    assert not (top / "by-hook").exists()
+
+
 def test_the_kimi_provider(human):
     top = human.repository("kimi")
     human.agent("env -0")

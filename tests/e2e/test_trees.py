@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 
 import pytest
 
@@ -11,8 +10,6 @@ from e2e.boxes import BOTH_WORKSPACES
 from e2e.footprint import changes, footprint
 
 pytestmark = pytest.mark.parametrize("kind", BOTH_WORKSPACES, ids=str, indirect=True)
-
-_ODD = ("two words", 'say "hi"', "it's", "new\nline", "-dash", "tab\there", "ünï", "*?[glob]")
 
 
 def work(human, kind, cwd, script, *flags):
@@ -70,21 +67,6 @@ def test_from_a_subdirectory(human, kind):
     assert status_of(human, top, "main", "home") == {"a/b/file": "M", "root": "A"}
 
 
-def test_in_a_worktree_of_a_repository(human, kind):
-    main = human.repository(f"main-{kind}", {"file": "1\n"})
-    top = human.home / f"tree-{kind}"
-    human.run("git", "worktree", "add", "-q", "-b", "side", top, cwd=main)
-    before = footprint(main) | footprint(top, main / ".git")
-    said = work(
-        human, kind, top, "git branch --show-current; git worktree list | wc -l; echo 2 > file"
-    )
-    assert said.splitlines()[0] == "side"
-    bring_home(human, top)
-    assert human.run("git", "show", "home:file", cwd=main).stdout == "2\n"
-    after = footprint(main) | footprint(top, main / ".git")
-    assert all("/home" in path for path in changes(before, after))
-
-
 def test_with_a_detached_head(human, kind):
     top = human.repository(f"detached-{kind}", {"file": "1\n"})
     human.run("git", "switch", "-q", "--detach", cwd=top)
@@ -110,17 +92,6 @@ def test_a_submodule_works_and_a_session_may_start_in_one(human, kind):
     assert bring_home(human, top / "lib dir")["commits"] == 1
     assert human.run("git", "show", "home:lib", cwd=top / "lib dir").stdout == "2\n"
     assert all("/home" in path for path in changes(before, footprint(top)))
-
-
-def test_odd_names_of_project_and_files(human, kind):
-    top = human.repository(f'odd \'n "quoted"\n{kind}', dict.fromkeys(_ODD, "1\n"))
-    names = " ".join(shlex.quote(f"./{name}") for name in _ODD)
-    said = work(human, kind, top, f'pwd; for f in {names}; do echo 2 >> "$f"; done; rm ./-dash')
-    assert said == f"{top}\n"
-    bring_home(human, top)
-    assert status_of(human, top, "main", "home") == {
-        name: "D" if name == "-dash" else "M" for name in _ODD
-    }
 
 
 def test_ignored_directories_are_there_and_work(human, kind):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clsecure.git import Repository, discover
 from clsecure.homecoming.branch import import_work
-from clsecure.homecoming.bundle import fetch
+from clsecure.homecoming.nested import fetch
 from clsecure.homecoming.refs import set_base
 from clsecure.workspace.gitseed import GitSeed, git_seed
 
@@ -98,9 +98,25 @@ class Session:
         names = now.keys() | self.before.keys()
         return sorted(name for name in names if now.get(name) != self.before.get(name))
 
+    def _here(self, path: str) -> str:
+        """Return where the session has what lies at `path` in the box."""
+        for theirs, ours in (
+            (self.repository.git_dir, self.git_dir),
+            (self.repository.top, self.top),
+        ):
+            if Path(path).is_relative_to(theirs):
+                return str(ours / Path(path).relative_to(theirs))
+        return path
+
     def run_inside(self, argv, *, stdin, stdout, env):
-        request = json.loads(stdin) | {"git_dir": str(self.git_dir), "work_tree": str(self.top)}
-        self.request = request
+        request = json.loads(stdin)
+        if isinstance(request, list):
+            request = [self._here(path) for path in request]
+        else:
+            request |= {"git_dir": self._here(request["git_dir"])}
+        if "work_tree" in request:
+            request |= {"work_tree": self._here(request["work_tree"])}
+            self.request = request
         done = subprocess.run(
             [*self.prefix, *argv],
             input=json.dumps(request).encode(),

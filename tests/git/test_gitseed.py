@@ -94,7 +94,7 @@ def test_settings_that_run_things_or_hold_secrets_stay_outside(world, hermetic):
     write(evil, '[filter "lfs"]\n\tclean = git-lfs clean\n[alias]\n\tx = !evil\n')
     world.git("config", "include.path", evil)
     for key, value in {
-        "core.hooksPath": "hooks",
+        "core.hooksPath": world.tmp_path / "nowhere",
         "core.fsmonitor": "evil",
         "core.sshCommand": "evil",
         "core.editor": "evil",
@@ -130,6 +130,36 @@ def test_settings_that_run_things_or_hold_secrets_stay_outside(world, hermetic):
         "core.bare=false",
     ):
         assert line in text.splitlines(), line
+
+
+def test_hooks_run_inside(world, hermetic):
+    hook = "#!/bin/sh\necho ran > by-hook\n"
+    write(world.top / ".git/hooks/pre-commit", hook, 0o755)
+    write(world.top / ".git/hooks/commit-msg", "#!/bin/sh\nexit 1\n")  # not to be run
+    session = world.start()
+    session.git("commit", "-q", "--allow-empty", "-m", "x")
+    assert (session.top / "by-hook").read_text() == "ran\n"
+    write(hermetic / "hooks/pre-commit", hook.replace("ran", "everywhere"), 0o755)
+    world.git("config", "--global", "core.hooksPath", "~/hooks")
+    session = world.start("two")
+    session.git("commit", "-q", "--allow-empty", "-m", "x")
+    assert (session.top / "by-hook").read_text() == "everywhere\n"
+    write(world.top / ".husky/pre-commit", ". ./.husky/lib", 0o755)
+    write(world.top / ".husky/lib", "echo beside > by-hook")
+    world.git("config", "core.hooksPath", ".husky")
+    world.git("add", "-A")
+    seed = git_seed(world.repository)
+    assert not [file.path for file in seed.files if file.path.startswith("hooks/")]
+    assert f"core.hookspath={world.top}/.husky" in config_of(world).splitlines()
+
+
+def test_the_worker_knows_who_the_human_is_everywhere(world):
+    world.git("config", "--global", "credential.helper", "store")
+    world.git("config", "user.name", "In this one")
+    text = git_seed(world.repository).home_config
+    write(world.tmp_path / "seeded", text)
+    listed = git(world.tmp_path, "config", "--file", "seeded", "--list").splitlines()
+    assert listed == ["user.name=Human", "user.email=human@example.org", "init.defaultbranch=main"]
 
 
 def test_the_effective_identity_is_taken(world, hermetic):

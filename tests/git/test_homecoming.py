@@ -360,7 +360,7 @@ def test_sha256_repositories(world):
     assert len(world.git("rev-parse", "claude/x")) == 64
 
 
-def test_a_submodules_commits_are_told(world, tmp_path):
+def test_a_submodules_commits_come_home_to_it(world, tmp_path):
     git(tmp_path, "init", "-q", "library")
     git(tmp_path / "library", "commit", "-q", "--allow-empty", "-m", "Library")
     allow = ("-c", "protocol.file.allow=always")
@@ -375,11 +375,19 @@ def test_a_submodules_commits_are_told(world, tmp_path):
     inner = session.top / "lib/one"
     git(inner, "commit", "-q", "--allow-empty", "-m", "Inside")
     commit = git(inner, "rev-parse", "HEAD")
-    work, _ = world.bring(session)
-    assert work.warnings == (
-        f"a repository of its own, not brought home: lib/one (at commit {commit})",
-    )
-    assert world.git("ls-tree", "claude/x", "lib/one").split()[2] == commit
+    write(inner / "loose", "x\n")
+    work, imported = world.bring(session)
+    assert work.warnings == ()
+    (nested,) = work.nested
+    assert (nested.path, nested.work.head, nested.is_new) == ("lib/one", commit, False)
+    module = world.top / "lib/one"
+    assert git(module, "rev-parse", "claude/x~") == commit
+    assert git(module, "show", "claude/x:loose") == "x"
+    pinned = world.git("ls-tree", "claude/x", "lib/one").split()[2]
+    assert pinned == git(module, "rev-parse", "claude/x")
+    assert ("submodule", "lib/one: branch claude/x") in imported.others
+    discard(world.repository, KEY)
+    assert KEY not in git(module, "for-each-ref")
 
 
 def test_a_submodules_checkout_can_be_the_project(world, tmp_path):
@@ -408,7 +416,11 @@ def test_repositories_in_the_tree_and_special_files_are_told(world):
     os.mkfifo(session.top / "README")
     work, _ = world.bring(session)
     assert world.names("claude/x") == world.names("main") - {"README"} | {"beside"}
-    assert f"a repository of its own, not brought home: inner (at commit {commit})" in work.warnings
+    kept = f"refs/clsecure/{KEY}/nested/1-inner/"
+    told = f"inner is no repository of yours: its work is kept in this one, at {kept}"
+    assert told in work.warnings
+    assert world.git("rev-parse", f"{kept}HEAD", f"{kept}snapshot~").split() == [commit] * 2
+    assert world.git("show", f"{kept}snapshot:file") == "x"
     assert "not a file that git can hold: README" in work.warnings
 
 
@@ -507,3 +519,16 @@ def test_thousands_of_refs(world):
     work, done = world.bring(session)
     assert len(work.branches) == len(done.others) == 3000
     assert discover(world.top).head.commit == world.base
+
+
+def test_what_came_home_once_comes_home_again(world):
+    """A second fetch finds the first one's refs here, and must not take them for the human's."""
+    write(world.top / "README", "mine\n")
+    world.git("stash", "-q")
+    session = world.start()
+    write(session.top / "README", "stashed\n")
+    session.git("stash", "-q")
+    for _ in range(2):
+        work = world.fetch(session)
+        assert len(work.stashes) == 1
+        assert world.content(f"refs/clsecure/{KEY}/stash/0", "README") == b"stashed"

@@ -9,7 +9,7 @@ import pytest
 from gitworld import KEY, git, write
 
 from clsecure.errors import UserError
-from clsecure.homecoming.bundle import fetch
+from clsecure.homecoming.nested import fetch
 
 HONEST = {
     "format": 1,
@@ -22,6 +22,8 @@ HONEST = {
     "ignored": {"count": 0, "names": []},
     "warnings": [],
     "bundle": False,
+    "repositories": [],
+    "lfs": False,
 }
 
 
@@ -212,6 +214,11 @@ BROKEN = [
     (json.dumps({**HONEST, "ignored": {"count": 1, "names": 1}}).encode(), "names"),
     (json.dumps({**HONEST, "warnings": [{}]}).encode(), "text"),
     (json.dumps({**HONEST, "bundle": 1}).encode(), "bundle"),
+    (json.dumps({**HONEST, "lfs": None}).encode(), "lfs"),
+    (json.dumps({**HONEST, "repositories": ["../x"]}).encode(), "path is not one"),
+    (json.dumps({**HONEST, "repositories": ["/etc"]}).encode(), "path is not one"),
+    (json.dumps({**HONEST, "repositories": ["a/.git/b"]}).encode(), "path is not one"),
+    (json.dumps({**HONEST, "repositories": ["x" * 9000]}).encode(), "path is not one"),
 ]
 
 
@@ -232,6 +239,30 @@ def test_a_failed_export_says_why(world):
     box = Forged(b"", code=1, said=b"noise\nexport: git ls-files: \x1b[31mno\n")
     refuse(world, box, r"could not be exported: git ls-files: \\x1b\[31mno")
     refuse(world, Forged(b"", code=137), "code 137")
+
+
+def test_a_repository_inside_is_only_one_of_the_tree(world):
+    """Neither a link of the human's nor a climbing path leads to another repository of theirs."""
+    other = world.tmp_path / "other"
+    for place in (other, world.top / "own"):
+        git(world.tmp_path, "init", "-q", place)
+        git(place, "commit", "-q", "--allow-empty", "-m", "x")
+    (world.top / "link").symlink_to(other)
+    asked = []
+
+    class Asked(Forged):
+        def run_inside(self, argv, *, stdin, stdout, env):
+            asked.append(json.loads(stdin)["git_dir"])
+            return super().run_inside(argv, stdin=stdin, stdout=stdout, env=env)
+
+    box = Asked(forged(repositories=[]).answer)
+    paths = ["link/x", "../other/x", "own/x"]
+    fetch(world.repository, box, key=KEY, base=world.base, paths=paths)
+    assert asked == [f"{world.top}/own/.git", f"{world.top}/.git"]  # the control, and the project
+
+
+def test_new_repositories_are_bounded(world):
+    refuse(world, forged(repositories=["again"]), "more than 100 new repositories")
 
 
 def test_texts_are_bounded(world):

@@ -59,7 +59,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=5,
 )
-FIELDS = ["head", "branch", "refs", "deleted", "snapshot", "stash", "ignored", "warnings", "bundle"]
+FIELDS = ["head", "branch", "refs", "deleted", "snapshot", "stash", "ignored", "warnings"]
+FIELDS += ["bundle", "repositories", "lfs"]
 
 
 @settings(max_examples=100, deadline=None)
@@ -76,6 +77,8 @@ def test_any_json_is_a_manifest_or_refused(fields):
         "ignored": {"count": 0, "names": []},
         "warnings": [],
         "bundle": False,
+        "repositories": [],
+        "lfs": False,
     }
     with contextlib.suppress(BadManifest):
         parse(json.dumps(honest | fields).encode())

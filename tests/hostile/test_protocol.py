@@ -248,12 +248,22 @@ def test_places_that_the_human_cannot_open(human, other, caller):
         {},
         {"home": str(other.home)},
         {"git_dir": f"{theirs}/.git", "objects": ()},
+        {"objects": (f"{theirs}/.git/objects",), "lfs": ("",)},
     ):
         answer = caller.ask(open_request(human, theirs, **fields))
         assert isinstance(answer, Failed), answer
         assert answer.code == 3
     assert isinstance(caller.ask(open_request(human, "/root")), Failed)
     quiet(caller)
+
+
+def test_stores_of_git_lfs_are_opened_as_the_human(human, other, project, caller):
+    other.home.chmod(0o700)
+    theirs = other.repository("src/large")
+    own = f"{project}/.git/objects"
+    for lfs, code in (((f"{theirs}/.git",), 3), (("/root",), 3), (("", ""), 2), ((own,), None)):
+        answer = caller.ask(open_request(human, project, objects=(own,), lfs=lfs, session="lfs"))
+        assert getattr(answer, "code", None) == code, answer
 
 
 def test_a_home_of_somebody_else_is_refused(human, other, project, caller):

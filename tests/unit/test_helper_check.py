@@ -126,6 +126,18 @@ def test_a_layout_has_parents_first_and_few_writable_places(workspace):
     assert "/run/clsecure/objects/0" not in writable
 
 
+def test_git_lfs_finds_its_stores_beside_the_object_stores():
+    asked = request(objects=("/a/objects", "/b/objects"), lfs=("", "/elsewhere/lfs"))
+    mounts = layout.layout(asked, HOST, worker="claude-worker-x-1", uid=66000)
+    borrowed = {mount.at: mount.source for mount in mounts if mount.kind == "objects"}
+    assert borrowed == {
+        "/run/clsecure/objects/0": "/a/objects",
+        "/run/clsecure/objects/1/lfs/objects": "/elsewhere/lfs",
+        "/run/clsecure/objects/1/objects": "/b/objects",
+    }
+    assert not [mount for mount in mounts if mount.kind == "objects" and mount.writable]
+
+
 @pytest.mark.parametrize("name", ["", "a", "A.b_c-d", "0", "a" * 64])
 def test_session_names_that_may_be(name):
     check_session(name)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from clsecure.commands import common, ending
 from clsecure.errors import ExitCode
-from clsecure.git import Git
-from clsecure.homecoming import changes
 from clsecure.invocation import Invocation
 
 
@@ -14,8 +12,7 @@ def run(invocation: Invocation) -> int:
     output = invocation.output
     with common.kept_session(invocation) as (_, session):
         work = ending.collect(session, output)
-        git = Git(session.plan.facts.repository)
-        text = changes.diff(git, work.base, work.tip) if work.tip else ""
+        text = ending.diff_of(session.plan.facts.repository, work)
         if invocation.flag("json"):
             files = [{"status": one.status, "path": one.path} for one in work.changes]
             output.json({"base": work.base, "tip": work.tip, "files": files, "diff": text})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from clsecure import describe, hooks, limits
@@ -10,16 +11,21 @@ from clsecure.choices import OnExit, WorkspaceKind
 from clsecure.errors import UserError
 from clsecure.git import Git, Repository
 from clsecure.homecoming import branch as homebranch
-from clsecure.homecoming import bundle, changes, refs, review
+from clsecure.homecoming import changes, nested, refs, review
 from clsecure.homecoming.branch import Imported
 from clsecure.homecoming.work import Work
 from clsecure.invocation import Invocation
-from clsecure.output import Output, Style
+from clsecure.output import Output, Style, escape
 from clsecure.session import Opening, OpenSession, remove
 from clsecure.workspace import clone
 
 _SHOWN = 8  # changed files, hidden paths, findings: more are counted
-_LEFT = ("stash", "ref", "snapshot")  # what an import leaves in the session's own refs
+_LEFT = (
+    "stash",
+    "ref",
+    "snapshot",
+    "repository",
+)  # what an import leaves in the session's own refs
 _CHOICES = {"i": "import to a new branch", "d": "diff", "k": "keep for later", "c": "discard"}
 
 
@@ -39,12 +45,14 @@ def collect(session: OpenSession, output: Output) -> Work:
             # Again, for a start that was cut short before this: a clean-up must spare the base.
             refs.set_base(repository, key, base)
         try:
-            work = bundle.fetch(repository, session.box, key=key, base=base, paths=paths)
+            work = nested.fetch(repository, session.box, key=key, base=base, paths=paths)
         finally:
             for line in limits.reached(session.box.reached):
                 output.warn(line)
             session.box.reached.clear()
-        session.box.note(work.commits, len(work.changes))
+        all_work = (work, *(each.work for each in work.nested))
+        commits = sum(each.commits for each in all_work)
+        session.box.note(commits, sum(len(each.changes) for each in all_work))
     return work
 
 
@@ -136,11 +144,11 @@ def note_import(session: OpenSession, imported: Imported) -> None:
 
 def show_import(imported: Imported, output: Output) -> None:
     """Say what an import made."""
-    output.say(
-        f"imported: branch {imported.branch}, {_count(imported.commits, 'commit')}, "
-        f"{_count(imported.files, 'file')}",
-        style=Style.GREEN,
-    )
+    made = "imported:"
+    if imported.branch:
+        commits, files = _count(imported.commits, "commit"), _count(imported.files, "file")
+        made += f" branch {imported.branch}, {commits}, {files}"
+    output.say(made, style=Style.GREEN)
     for kind, name in imported.others:
         output.say(f"  {kind}: {name}")
     for warning in imported.warnings:
@@ -153,12 +161,13 @@ def after_import(
     """Offer to push, to switch to the branch and to remove the worker; only where one can ask."""
     output, repository = invocation.output, session.plan.facts.repository
     if not output.can_ask or session.plan.config.yes:
-        output.note(f"look at it: git log -p {imported.branch}")
+        if imported.branch:
+            output.note(f"look at it: git log -p {imported.branch}")
         return
-    remotes = Git(repository).lines("remote")
+    remotes = Git(repository).lines("remote") if imported.branch else []
     if remotes and output.confirm(f"Push it to {remotes[0]}?", default=False):
         _attempt(lambda: homebranch.push(repository, imported.branch, remotes[0]), output)
-    if output.confirm(f"Switch to {imported.branch}?", default=False):
+    if imported.branch and output.confirm(f"Switch to {imported.branch}?", default=False):
         _attempt(lambda: homebranch.switch_to(repository, imported.branch), output)
     if output.confirm(f"Remove the worker {session.record.worker}?", default=False):
         left = any(kind in _LEFT for kind, _ in imported.others)
@@ -194,10 +203,12 @@ def show_summary(work: Work, session: OpenSession, output: Output) -> None:
     if work.snapshot:
         parts.append(f"uncommitted work in {_count(work.snapshot.files, 'file')}")
     output.say(", ".join(parts), style=Style.BOLD)
-    for change in work.changes[:_SHOWN]:
-        former = f"{change.old_path} → " if change.status in "RC" else ""
-        output.say(f"  {change.status} {former}{change.path}")
-    _more(len(work.changes), "changed file", output)
+    _show_changes(work, output)
+    for each in work.nested:
+        loose = each.work.snapshot
+        also = f", uncommitted work in {_count(loose.files, 'file')}" if loose else ""
+        output.say(f"in {each.path}: {_count(each.work.commits, 'commit')}{also}", style=Style.BOLD)
+        _show_changes(each.work, output)
     if session.hidden:
         output.say(f"hidden from the agent: {_list(session.hidden)}")
     if work.ignored.count:
@@ -209,9 +220,25 @@ def show_summary(work: Work, session: OpenSession, output: Output) -> None:
         output.warn(warning)
 
 
+def _show_changes(work: Work, output: Output) -> None:
+    for change in work.changes[:_SHOWN]:
+        former = f"{change.old_path} → " if change.status in "RC" else ""
+        output.say(f"  {change.status} {former}{change.path}")
+    _more(len(work.changes), "changed file", output)
+
+
+def findings_of(repository: Repository, work: Work) -> list[review.Finding]:
+    """Return what of the work would run on the host, that in repositories inside included."""
+    found = list(review.review(changes.entries(Git(repository), work.changes)))
+    for each in work.nested:
+        inner = findings_of(each.repository, each.work)
+        found += [replace(one, path=f"{each.path}/{one.path}") for one in inner]
+    return found
+
+
 def show_findings(repository: Repository, work: Work, output: Output) -> None:
     """Print what of the work would run on the host once it is there."""
-    findings = review.review(changes.entries(Git(repository), work.changes))
+    findings = findings_of(repository, work)
     for finding in findings[:_SHOWN]:
         output.say(f"  ! {finding.path}: {finding.kind}: {finding.why}", style=Style.YELLOW)
     _more(len(findings), "thing that would run on the host", output)
@@ -219,9 +246,17 @@ def show_findings(repository: Repository, work: Work, output: Output) -> None:
 
 def show_diff(work: Work, repository: Repository, output: Output) -> None:
     """Print the whole diff from the session's start."""
-    if work.tip:
-        text = changes.diff(Git(repository), work.base, work.tip)
+    if text := diff_of(repository, work):
         output.say(text, multiline=True)
+
+
+def diff_of(repository: Repository, work: Work) -> str:
+    """Return the diff from the session's start, that of repositories inside included."""
+    text = changes.diff(Git(repository), work.base, work.tip) if work.tip else ""
+    for each in work.nested:
+        inner = diff_of(each.repository, each.work)
+        text += f"in {escape(each.path)}:\n{inner}" if inner else ""
+    return text
 
 
 def _attempt(action: Callable[[], None], output: Output) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clsecure.commands import common, ending
 from clsecure.errors import ExitCode
 from clsecure.git import Git
-from clsecure.homecoming import changes, review
+from clsecure.homecoming import changes
 from clsecure.homecoming.work import Work
 from clsecure.invocation import Invocation
 from clsecure.output import escape
@@ -27,8 +27,7 @@ def run(invocation: Invocation) -> int:
 
 
 def _document(session: OpenSession, work: Work) -> dict[str, object]:
-    git = Git(session.plan.facts.repository)
-    findings = review.review(changes.entries(git, work.changes))
+    findings = ending.findings_of(session.plan.facts.repository, work)
     return {
         "session": session.plan.session or "default",
         "project": escape(str(session.plan.project)),
@@ -50,6 +49,15 @@ def _document(session: OpenSession, work: Work) -> dict[str, object]:
         "hidden": list(session.hidden),
         "runs_on_host": [
             {"path": found.path, "kind": found.kind, "why": found.why} for found in findings
+        ],
+        "nested": [
+            {
+                "path": each.path,
+                "commits": each.work.commits,
+                "uncommitted": each.work.snapshot.files if each.work.snapshot else 0,
+                "yours": not each.is_new,
+            }
+            for each in work.nested
         ],
         "warnings": list(work.warnings),
     }

@@ -81,6 +81,8 @@ def check_open(request: Open, human: Owner) -> None:
     _check_listeners(request)
     _check_engine(request)
     check_limits(request.limits)
+    if len(request.lfs) not in (0, len(request.objects)):
+        raise Refusal("each object store has one place for git-lfs", code=2)
     human.act(lambda: _check_paths(request, human))
 
 
@@ -106,7 +108,8 @@ def _check_podman() -> None:
 
 
 def _check_paths(request: Open, human: Owner) -> None:
-    for path in (request.project, request.home, request.git_dir, *request.objects):
+    stores = (*request.objects, *(path for path in request.lfs if path))
+    for path in (request.project, request.home, request.git_dir, *stores):
         _open_directory(path)
     for path in (*request.exposures, *(one.source for one in request.aliases)):
         _check_exposure(path)

@@ -152,10 +152,7 @@ def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[M
             writable=True,
         ),
         Mount(kind="git", at=request.git_dir, writable=True),
-        *(
-            Mount(kind="objects", at=f"{OBJECTS}/{number}", source=path)
-            for number, path in enumerate(request.objects)
-        ),
+        *_borrowed(request),
     ]
     files = [Mount(kind="file", at=path) for path in FILES]
     if "podman" in (request.engine, request.docker):
@@ -174,6 +171,17 @@ def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[M
 def _masks(path: str, request: Open) -> tuple[str, ...]:
     inside = tuple(each for each in request.covered if each != path and within(each, path))
     return tuple(each[len(path) + 1 :] for each in outermost(inside))
+
+
+def _borrowed(request: Open) -> list[Mount]:
+    # git-lfs looks in ../lfs/objects of each object store that git borrows.
+    mounts = []
+    for number, path in enumerate(request.objects):
+        at, beside = f"{OBJECTS}/{number}", request.lfs[number] if request.lfs else ""
+        if beside:
+            mounts.append(Mount(kind="objects", at=f"{at}/lfs/objects", source=beside))
+        mounts.append(Mount(kind="objects", at=f"{at}/objects" if beside else at, source=path))
+    return mounts
 
 
 def _rootfs(host: Host, *, writable: bool) -> list[Mount]:

@@ -65,6 +65,7 @@ def make(root: int, request: Open, state: State, human: Owner, planting: Plantin
         git_dir=request.git_dir,
         home=request.home,
         objects=request.objects,
+        lfs=request.lfs,
         created=int(time.time()),
         disk=request.limits.disk,
         writable=request.writable,

@@ -98,6 +98,7 @@ class Open(Record):
     aliases: tuple[Alias, ...] = ()
     covered: tuple[str, ...] = ()  # what of exposures and caches is not to be seen
     writable: bool = False  # a container's root directory, by layers that the session keeps
+    lfs: tuple[str, ...] = ()  # git-lfs's store beside each of `objects`; "": there is none
 
 
 class Plant(Record):
@@ -172,6 +173,7 @@ class Session(Record):
     image: str = ""  # as in Open
     disk: int = 0  # bytes that may be written to its own disk; 0: it has none
     writable: bool = False  # as in Open
+    lfs: tuple[str, ...] = ()  # as in Open
 
 
 class Use(Record):

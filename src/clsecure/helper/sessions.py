@@ -166,7 +166,7 @@ class Sessions:
                 return self._create(request, state)
             if session is None:
                 raise Refusal("there is no such session", code=2)
-            same = ("workspace", "git_dir", "home", "objects")
+            same = ("workspace", "git_dir", "home", "objects", "lfs")
             if any(getattr(session, name) != getattr(request, name) for name in same):
                 raise Refusal("this session was made for another workspace", code=2)
             if session.disk:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git, Repository
 from clsecure.homecoming.changes import changed
+from clsecure.homecoming.nested import places
 from clsecure.homecoming.refs import Names, namespace, update_refs, valid_branch
 from clsecure.homecoming.work import Work
 from clsecure.output import escape
@@ -26,7 +27,8 @@ class Imported:
 
     `branch` is the new branch, `commits` how many of its commits are on no other branch of the
     human's, `files` how many files it changes against the session's start. `others` are the
-    further refs: ("branch" | "tag" | "stash" | "ref" | "snapshot", full name).
+    further refs: ("branch" | "tag" | "stash" | "ref" | "snapshot", full name), and what became of
+    repositories inside: ("submodule" | "repository", words). Without a `branch` only they had work.
     """
 
     branch: str
@@ -69,11 +71,15 @@ def import_work(
     names = _names(git)
     _check_free(names, branch)
     warnings = list(work.warnings)
+    inner = import_nested(work, branch, with_uncommitted=commit_message is not None)
     tip = work.head
     if work.snapshot and commit_message is not None:
         tip = _commit(git, work, commit_message, warnings)
     if tip is None or not (work.commits or tip != work.head or work.branches or work.tags):
-        raise _nothing(work)
+        if not inner:
+            raise _nothing(work)
+        left = _left(work, with_snapshot=True)
+        return Imported("", 0, 0, tuple(warnings), (*inner, *left))
     names.add(f"refs/heads/{branch}")
     made = dict(_others(work, branch, names))
     creations = {f"refs/heads/{branch}": tip, **{name: oid for name, (_, oid) in made.items()}}
@@ -81,10 +87,41 @@ def import_work(
     base = (work.base,) if git.has(work.base) else ()
     commits = int(git.run("rev-list", "--count", tip, *already, *base).text)
     update_refs(git, [f"create {name}\0{oid}\0" for name, oid in creations.items()])
-    others = [(kind, name) for name, (kind, _) in made.items()]
+    others = [*inner, *((kind, name) for name, (kind, _) in made.items())]
     others += list(_left(work, with_snapshot=tip == work.head))
     files = sum(1 for _ in changed(git, work.base, tip))
     return Imported(branch, commits, files, tuple(warnings), tuple(others))
+
+
+def import_nested(
+    work: Work, branch: str, *, with_uncommitted: bool
+) -> tuple[tuple[str, str], ...]:
+    """Make branches of the work in the repositories inside, and return what became of each.
+
+    Uncommitted work is taken as the session's commit of it, which is what the project's own
+    records. Raises UserError with ExitCode.IMPORT.
+    """
+    made: list[tuple[str, str]] = []
+    for nested in work.nested:
+        inner = nested.work
+        if nested.is_new:
+            made.append(("repository", f"{nested.path}: {namespace(inner.key)}"))
+            continue
+        if with_uncommitted and inner.snapshot:
+            inner = replace(inner, head=inner.tip, snapshot=None, commits=inner.commits + 1)
+        if not (inner.commits or inner.branches or inner.tags):
+            made += ((kind, f"{nested.path}: {name}") for kind, name in _left(inner))
+            continue
+        name = _names(Git(nested.repository)).free(f"refs/heads/{branch}")
+        own = import_work(
+            nested.repository,
+            replace(inner, nested=()),
+            branch=name.removeprefix("refs/heads/"),
+            commit_message=None,
+        )
+        made.append(("submodule", f"{nested.path}: branch {own.branch}"))
+        made += ((kind, f"{nested.path}: {name}") for kind, name in own.others)
+    return tuple(made)
 
 
 def _nothing(work: Work) -> UserError:
@@ -154,7 +191,7 @@ def _others(work: Work, branch: str, names: Names) -> Iterator[tuple[str, tuple[
         yield names.free(own if names.has_room(own) else renamed), ("tag", tag.oid)
 
 
-def _left(work: Work, *, with_snapshot: bool) -> Iterable[tuple[str, str]]:
+def _left(work: Work, *, with_snapshot: bool = True) -> Iterable[tuple[str, str]]:
     """Yield what stays in the session's own refs."""
     prefix = namespace(work.key)
     for number in range(len(work.stashes)):
@@ -172,9 +209,11 @@ def discard(repository: Repository, key: str, *, keep_left: bool = False) -> Non
     stashes, other refs, and uncommitted work that was not to be committed.
     """
     git, prefix = Git(repository), namespace(key)
+    for other in places(git, key):
+        discard(other, key, keep_left=keep_left)
     names = git.lines("for-each-ref", "--format=%(refname)", prefix)
     if keep_left:
-        left = tuple(f"{prefix}{name}" for name in ("stash/", "other/", "snapshot"))
+        left = tuple(f"{prefix}{name}" for name in ("stash/", "other/", "snapshot", "nested/"))
         names = [name for name in names if not name.startswith(left)]
     update_refs(git, [f"delete {name}\0\0" for name in names])
 

@@ -15,18 +15,21 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, NamedTuple
 
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git, Repository
+from clsecure.homecoming.inside import Runner, inside_command
 from clsecure.homecoming.manifest import MAX_LINE, BadManifest, Manifest, parse
 from clsecure.homecoming.refs import conflicting, namespace, reason, update_refs
 from clsecure.homecoming.work import Work, work_from
 from clsecure.output import escape
 
-_MODULES = ("sessiongit", "snapshot", "export")
-_PACKAGE = "clsecure.helper.inside"
+PLACES = "places"  # the ref for the list of other repositories that hold work of the session
+_MODULES = ("sessiongit", "snapshot")
+_NOTHING = "0" * 40  # no commit has this id
 _BUNDLE_LINE = re.compile(rb"-?([0-9a-f]{40}|[0-9a-f]{64})( [^\n\0]*)?\n")
 _BUNDLE_START = (b"# v2 git bundle\n", b"# v3 git bundle\n")
 _LOOK = "it is all still in the session: look at it with clsecure shell"
@@ -34,51 +37,49 @@ _ROOM = "make room in your repository's file system; it is all still in the sess
 _LITTLE_ROOM = 1 << 20  # bytes
 
 
-class Runner(Protocol):
-    """Runs programs in the session's box, as the worker."""
+class Place(NamedTuple):
+    """A repository in the box: its git directory (or the file that names it) and its tree."""
 
-    def run_inside(
-        self, argv: Sequence[str], *, stdin: bytes, stdout: int, env: Mapping[str, str]
-    ) -> tuple[int, bytes]:
-        """Run `argv` with `stdin`, its output to the descriptor `stdout`.
-
-        Return the exit code and what was written to standard error.
-        """
+    git_dir: Path
+    work_tree: Path
 
 
-def export_command() -> tuple[str, ...]:
-    """Return the argv that exports; the program travels in it, so the box need not hold a copy."""
-    inside = Path(__file__).parent.parent / "helper/inside"
-    lines = ["import sys, types"]
-    for name in _MODULES:
-        source = (inside / f"{name}.py").read_text(encoding="utf-8")
-        full = f"{_PACKAGE}.{name}"
-        lines += [f"sys.modules[{full!r}] = m = types.ModuleType({full!r})"]
-        lines += [f"exec(compile({source!r}, {f'{name}.py'!r}, 'exec'), m.__dict__)"]
-    lines.append("sys.exit(m.main())")
-    return ("/usr/bin/python3", "-IS", "-c", "\n".join(lines))
-
-
-def fetch(
-    repository: Repository, runner: Runner, *, key: str, base: str, paths: Sequence[str] | None
-) -> Work:
+def receive(
+    repository: Repository,
+    runner: Runner,
+    *,
+    key: str,
+    base: str | None,
+    paths: Sequence[str] | None,
+    place: Place | None = None,
+    gitlinks: Mapping[str, str] | None = None,
+) -> tuple[Work, tuple[str, ...]]:
     """Bring what is new in the session into refs/clsecure/<key>/ and say what it is.
 
-    `base` is the commit that the session started from, `paths` what changed in its tree (None:
-    the export looks at all of it). Refs of an earlier fetch that are gone are removed; working
-    tree, index, HEAD, configuration and all other refs stay as they are. Raises UserError with
+    `base` is the commit that the session started from (None: it had no such repository), `paths`
+    what changed in its tree (None: the export looks at all of it). `place` is where the repository
+    is in the box, if not where it is here, and `gitlinks` what submodules are recorded at. Also
+    returns which paths of the tree have repositories of their own.
+
+    Refs of an earlier fetch that are gone are removed; working tree, index, HEAD, configuration
+    and all other refs stay as they are. Raises UserError with
     ExitCode.IMPORT when the work cannot be had or is not sound; then nothing has changed.
     """
     from tempfile import TemporaryFile
 
     git = Git(repository)
     known = git.lines("for-each-ref", "--format=%(objectname)")
-    known += [base] if git.has(base) else []
-    request = _request(repository, base=base, exclude=known, paths=paths)
+    known += [base] if base and git.has(base) else []
+    stashed = _stashed(repository)
+    known += stashed
+    place = place or Place(repository.git_dir, repository.top)
+    request = _request(
+        place, base=base, exclude=known, stashed=stashed, paths=paths, gitlinks=gitlinks or {}
+    )
     try:
         with TemporaryFile(dir=repository.common_dir) as file, _looking_for_room(file):
             code, said = runner.run_inside(
-                export_command(), stdin=request, stdout=file.fileno(), env={}
+                inside_command(*_MODULES, "export"), stdin=request, stdout=file.fileno(), env={}
             )
             if code:
                 last = escape(said.strip().rpartition(b"\n")[2].removeprefix(b"export: "))
@@ -89,10 +90,25 @@ def fetch(
             manifest = _manifest(file)
             refs = quarantine_refs(manifest)
             _receive(git, file, refs, is_bundle=manifest.bundle)
+            if manifest.lfs:
+                from clsecure.homecoming import largefiles
+
+                warnings = largefiles.bring(git, runner, place.git_dir, refs.values())
+                manifest = replace(manifest, warnings=(*manifest.warnings, *warnings))
             _write_refs(git, namespace(key), refs)
     except OSError as error:
         raise _refused(f"your repository cannot be written: {error.strerror}", _ROOM) from error
-    return work_from(git, key, base, manifest)
+    return work_from(git, key, base or _NOTHING, manifest), manifest.repositories
+
+
+def _stashed(repository: Repository) -> list[str]:
+    """Return the commits of the human's stash; refs/stash itself is the last one alone."""
+    try:
+        log = (repository.common_dir / "logs/refs/stash").read_bytes()
+    except OSError:
+        return []
+    fields = (line.split(b" ", 2) for line in log.splitlines())
+    return [words[1].decode("ascii", "replace") for words in fields if len(words) > 1]
 
 
 @contextmanager
@@ -126,14 +142,22 @@ def _refused(message: str, hint: str = _LOOK) -> UserError:
 
 
 def _request(
-    repository: Repository, *, base: str, exclude: Sequence[str], paths: Sequence[str] | None
+    place: Place,
+    *,
+    base: str | None,
+    exclude: Sequence[str],
+    stashed: Sequence[str],
+    paths: Sequence[str] | None,
+    gitlinks: Mapping[str, str],
 ) -> bytes:
     request = {
-        "git_dir": os.fspath(repository.git_dir),
-        "work_tree": os.fspath(repository.top),
+        "git_dir": os.fspath(place.git_dir),
+        "work_tree": os.fspath(place.work_tree),
         "base": base,
         "exclude": list(dict.fromkeys(exclude)),
+        "stashed": list(stashed),
         "paths": None if paths is None else list(paths),
+        "gitlinks": dict(gitlinks),
     }
     return json.dumps(request).encode("ascii")
 
@@ -240,7 +264,7 @@ def _keep(pack: Path, kept: Path) -> None:
 def _write_refs(git: Git, prefix: str, refs: Mapping[str, str]) -> None:
     """Make the refs below `prefix` exactly `refs`, but for the session's base."""
     there = git.lines("for-each-ref", "--format=%(refname)", prefix)
-    gone = [name for name in there if name.removeprefix(prefix) not in {*refs, "base"}]
+    gone = [name for name in there if name.removeprefix(prefix) not in {*refs, "base", PLACES}]
     wanted = {f"{prefix}{name}": oid for name, oid in refs.items()}
     first = conflicting(gone, wanted)  # one transaction cannot put a ref in another one's place
     update_refs(git, [f"delete {name}\0\0" for name in gone if name in first])

@@ -52,7 +52,11 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What export.py found. `refs` are those made or moved in the session, by their full name."""
+    """What export.py found. `refs` are those made or moved in the session, by their full name.
+
+    `repositories` are paths in the tree that have a repository of their own; `lfs`: git-lfs keeps
+    contents of the session's.
+    """
 
     head: str | None
     branch: str | None
@@ -63,6 +67,8 @@ class Manifest:
     ignored: Ignored
     warnings: tuple[str, ...]
     bundle: bool
+    repositories: tuple[str, ...] = ()
+    lfs: bool = False
 
 
 def parse(line: bytes) -> Manifest:
@@ -91,6 +97,8 @@ def parse(line: bytes) -> Manifest:
         ignored=_ignored(_needed(said, "ignored", dict)),
         warnings=tuple(warnings),
         bundle=_needed(said, "bundle", bool),
+        repositories=tuple(_path(each) for each in _needed(said, "repositories", list)),
+        lfs=_needed(said, "lfs", bool),
     )
 
 
@@ -129,6 +137,15 @@ def _is_ref(name: str) -> bool:
     except UnicodeEncodeError:
         return False  # a surrogate that stands for no byte
     return valid_ref(name)
+
+
+def _path(value: object) -> str:
+    """Return a plain path below the tree."""
+    path = _text(value)
+    parts = path.split("/")
+    if len(path) == _MAX_TEXT or "\0" in path or {"", ".", "..", ".git"} & set(parts):
+        raise BadManifest("a path is not one below the tree")
+    return path
 
 
 def _oid(value: object) -> str:

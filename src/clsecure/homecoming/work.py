@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from clsecure.git import Git
+from clsecure.git import Git, Repository
 from clsecure.homecoming.changes import Change, changed
 from clsecure.homecoming.manifest import Ignored, Manifest, Snapshot, StashEntry
 
@@ -21,6 +21,20 @@ class NewRef:
 
 
 @dataclass(frozen=True)
+class Nested:
+    """The work in a repository inside of the project's, such as a submodule.
+
+    `path` is where it lies in the project. `is_new`: the human has no repository there, and what
+    was made lies in the project's own, below refs/clsecure/<work.key>/.
+    """
+
+    path: str
+    repository: Repository
+    work: Work
+    is_new: bool
+
+
+@dataclass(frozen=True)
 class Work:
     """The work of one session.
 
@@ -29,7 +43,8 @@ class Work:
     the other branches with commits that neither `head` nor the human has, `tags` the new tags,
     `others` the full names of other refs that changed (notes, for example), `deleted` branches
     that the session removed. `changes` is what a person would get: from `base` to the uncommitted
-    work included. Names and texts are a worker's: escape them before they are shown.
+    work included. `nested` is the work in repositories inside. Names and texts are a worker's:
+    escape them before they are shown.
     """
 
     key: str
@@ -46,6 +61,7 @@ class Work:
     changes: tuple[Change, ...]
     ignored: Ignored
     warnings: tuple[str, ...]
+    nested: tuple[Nested, ...] = ()
 
     @property
     def tip(self) -> str | None:
@@ -53,10 +69,14 @@ class Work:
         return self.snapshot.commit if self.snapshot else self.head
 
     @property
+    def has_branches(self) -> bool:
+        """Whether there is anything that branches and tags are made of."""
+        return bool(self.commits or self.snapshot or self.branches or self.tags)
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is nothing to import."""
-        found = self.commits or self.snapshot or self.branches or self.tags
-        return not (found or self.stashes or self.others)
+        return not (self.has_branches or self.stashes or self.others or self.nested)
 
 
 def work_from(git: Git, key: str, base: str, manifest: Manifest) -> Work:

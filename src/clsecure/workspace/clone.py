@@ -14,7 +14,7 @@ from pathlib import Path
 from clsecure.boxed import Box
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import Repository
-from clsecure.workspace.gitseed import GitSeed, git_seed
+from clsecure.workspace.gitseed import GitSeed, git_seed, place_of
 
 _STORES = "clsecure/objects"  # in the session's git directory
 _LISTING = "clsecure/tree"
@@ -22,23 +22,35 @@ _LISTING = "clsecure/tree"
 _LIST = "find . -path ./.git -prune -o ! -type d -printf '%C@ %p\\0'"
 
 
-def seed(repository: Repository, stores: tuple[Path, ...]) -> GitSeed:
-    """Return the seed of a session that has copies of these object stores, instead of borrowing."""
-    copies = {store: str(_copy_of(repository, number)) for number, store in enumerate(stores)}
+def seed(repository: Repository, borrowing: GitSeed) -> GitSeed:
+    """Return the seed of a session that has copies of the object stores, instead of borrowing."""
+    places = [
+        place_of(_STORES, number, has_lfs=lfs is not None)
+        for number, lfs in enumerate(borrowing.lfs)
+    ]
+    copies = {
+        store: str(repository.git_dir / place)
+        for store, place in zip(borrowing.objects, places, strict=True)
+    }
     made = git_seed(repository, copies)
-    directories = tuple(f"{_STORES}/{number}" for number in range(len(stores)))
-    return made._replace(directories=(*made.directories, *directories))
+    beside = [
+        str(Path(place).parent / "lfs/objects")
+        for place, lfs in zip(places, borrowing.lfs, strict=True)
+        if lfs
+    ]
+    return made._replace(directories=(*made.directories, *places, *beside))
 
 
-def fill(
-    box: Box, repository: Repository, stores: tuple[Path, ...], hidden: tuple[str, ...]
-) -> None:
+def fill(box: Box, repository: Repository, copied: GitSeed, hidden: tuple[str, ...]) -> None:
     """Copy objects and working tree, but for the hidden paths, into a session that has neither.
 
     Raises UserError when a copy is not whole (a full disk).
     """
-    for number, store in enumerate(stores):
-        _copy(box, store, _copy_of(repository, number), ("./info/alternates",))
+    for number, (store, lfs) in enumerate(zip(copied.objects, copied.lfs, strict=True)):
+        place = repository.git_dir / place_of(_STORES, number, has_lfs=lfs is not None)
+        _copy(box, store, place, ("./info/alternates",))
+        if lfs:
+            _copy(box, lfs, place.parent / "lfs/objects", ())
     is_directory = (repository.top / ".git").is_dir()
     excluded = (*(("./.git",) if is_directory else ()), *(f"./{path}" for path in hidden))
     _copy(box, repository.top, repository.top, excluded)
@@ -66,10 +78,6 @@ def _path(entry: bytes) -> str:
 def _shell(box: Box, script: str, stdout: int) -> tuple[int, bytes]:
     listing = f"{box.session.git_dir}/{_LISTING}"
     return box.run_inside(("sh", "-c", script, "sh", listing), stdin=b"", stdout=stdout, env={})
-
-
-def _copy_of(repository: Repository, number: int) -> Path:
-    return repository.git_dir / _STORES / str(number)
 
 
 def _copy(box: Box, source: Path, target: Path, excluded: tuple[str, ...]) -> None:

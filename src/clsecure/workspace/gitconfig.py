@@ -39,6 +39,7 @@ _KEPT_NAMES = frozenset(
         "index.version",
         "init.defaultbranch",
         "commit.cleanup",
+        "format.signoff",
         "commit.verbose",
         "push.default",
         "i18n.commitencoding",
@@ -63,6 +64,7 @@ _DROPPED_NAMES = frozenset(
         "extraheader",
         "sslkey",
         "sslcert",
+        "storage",
     ]
 )
 _USERINFO = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^/\s]*)@")
@@ -102,10 +104,13 @@ def value_of(settings: Iterable[Entry], key: str) -> str | None:
     return found
 
 
-def session_config(settings: Iterable[Entry], *, worktree: str | None) -> str:
+def session_config(
+    settings: Iterable[Entry], *, worktree: str | None, hooks: str | None = None
+) -> str:
     """Return the configuration file of a session's git directory.
 
-    `worktree` is the absolute path for `core.worktree`, for a git directory that needs it.
+    `worktree` is the absolute path for `core.worktree`, for a git directory that needs it, and
+    `hooks` a directory of hooks in the tree.
     """
     kept = [_without_credentials(entry) for entry in settings if _is_kept(entry)]
     extended = any(entry.section == "extensions" for entry in kept)
@@ -118,11 +123,19 @@ def session_config(settings: Iterable[Entry], *, worktree: str | None) -> str:
         "checkstat": "minimal",
         "trustctime": "false",
     }
+    if hooks is not None:
+        ours["hookspath"] = hooks
     if worktree is not None:
         ours["worktree"] = worktree
     fixed = [Entry("", "core", "", name, value) for name, value in ours.items()]
     fixed += [Entry("", "gc", "", "auto", "0"), Entry("", "maintenance", "", "auto", "false")]
     return "".join(render(entry) for entry in (*kept, *fixed))
+
+
+def home_config(settings: Iterable[Entry]) -> str:
+    """Return what of the human's own settings is for every repository, such as who they are."""
+    kept = [each for each in settings if each.scope == "global" and _is_kept(each)]
+    return "".join(render(_without_credentials(each)) for each in kept)
 
 
 def render(entry: Entry) -> str:

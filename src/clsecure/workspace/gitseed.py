@@ -11,11 +11,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from clsecure.git import Git, Head, Repository, Running
-from clsecure.workspace.gitconfig import Entry, entries, session_config, value_of
+from clsecure.git import Git, Head, Repository, Running, lfs_store, module_dirs
+from clsecure.workspace.gitconfig import (
+    Entry,
+    entries,
+    home_config,
+    session_config,
+    value_of,
+)
 
-BORROWED = "/run/clsecure/objects"  # where the box mounts the object stores: BORROWED/0, /1, …
+BORROWED = "/run/clsecure/objects"  # where the box mounts the object stores: see place_of
 SEED_REFS = "clsecure/refs"  # what the session started with; export.py leaves these out
+SEED_HEAD = "clsecure/head"
 SEED_STASH = "clsecure/stash"
 
 _DIRECTORIES = [
@@ -63,19 +70,29 @@ class GitSeed(NamedTuple):
     """Everything a session's git directory needs.
 
     `objects` are the object stores to borrow, absolute, in the order of the numbers under
-    `BORROWED` which the `objects/info/alternates` files name.
+    `BORROWED` which the `objects/info/alternates` files name; `lfs` is git-lfs's store beside each
+    of them, None where there is none. `home_config` is for the worker's own .gitconfig.
+    `is_partial`: contents that git has not fetched from its remote are missing.
     """
 
     files: tuple[SeedFile, ...]
     directories: tuple[str, ...]
     objects: tuple[Path, ...]
+    lfs: tuple[Path | None, ...]
+    home_config: str
+    is_partial: bool
+
+
+def place_of(root: str, number: int, *, has_lfs: bool) -> str:
+    """Return where the store of that number is borrowed; git-lfs looks in ../lfs/objects of it."""
+    return f"{root}/{number}/objects" if has_lfs else f"{root}/{number}"
 
 
 def git_seed(repository: Repository, borrowed: Mapping[Path, str] | None = None) -> GitSeed:
     """Describe the git directory of a new session of `repository`, with those of its submodules.
 
-    `borrowed` names other places for object stores than BORROWED/N. Raises CommandFailed when
-    git cannot read the repository.
+    `borrowed` names other places for object stores than those below BORROWED. Raises CommandFailed
+    when git cannot read the repository.
     """
     asked = [
         (prefix, each, _Questions(each)) for prefix, each in _with_modules(repository)
@@ -83,7 +100,9 @@ def git_seed(repository: Repository, borrowed: Mapping[Path, str] | None = None)
     seed = _Seed(dict(borrowed or {}))
     for prefix, each, questions in asked:
         seed.add(prefix, each, questions, is_module=bool(prefix))
-    return GitSeed(tuple(seed.files), tuple(seed.directories), tuple(seed.objects))
+    stores = tuple(seed.objects)
+    lfs, files, directories = tuple(seed.lfs), tuple(seed.files), tuple(seed.directories)
+    return GitSeed(files, directories, stores, lfs, seed.home_config, seed.is_partial)
 
 
 class _Questions:
@@ -103,8 +122,9 @@ class _Questions:
         return [fields for fields in split if not fields[1].startswith(_NOT_SEEDED)]
 
     def config(self) -> list[Entry]:
-        """Return all settings, the human's global ones first."""
-        return list(entries(self._config.result().stdout))
+        """Return all settings, the human's global ones first, without those of our own calls."""
+        found = entries(self._config.result().stdout)
+        return [entry for entry in found if entry.scope != "command"]
 
 
 class _Seed:
@@ -114,6 +134,9 @@ class _Seed:
         self.files: list[SeedFile] = []
         self.directories: list[str] = []
         self.objects: list[Path] = []
+        self.lfs: list[Path | None] = []
+        self.home_config = ""
+        self.is_partial = False
         self._borrowed = borrowed
 
     def add(
@@ -121,23 +144,37 @@ class _Seed:
     ) -> None:
         """Describe one git directory, `prefix` deep in the session's own."""
         self.directories += [prefix + name for name in _DIRECTORIES]
-        stores = [self._borrow(store) for store in object_stores(repository.common_dir)]
+        settings = questions.config()
+        if not is_module:
+            self.home_config = home_config(settings)
+        self.is_partial |= any(
+            entry.key == "extensions.partialclone" or entry.name == "promisor" for entry in settings
+        )
+        own = lfs_store(repository.common_dir, value_of(settings, "lfs.storage"))
+        stores = [
+            self._borrow(store, store.parent / "lfs/objects" if number else own)
+            for number, store in enumerate(object_stores(repository.common_dir))
+        ]
         self._put(prefix + "objects/info/alternates", "".join(_entry(at) for at in stores))
         for source, names in ((repository.git_dir, _OWN), (repository.common_dir, _SHARED)):
             for name in names:
                 self._copy(prefix + name, source / name)
         self._index(prefix, repository.git_dir)
-        settings = questions.config()
         local = [entry for entry in settings if entry.scope in {"local", "worktree"}]
         moved = value_of(local, "core.worktree")
         top = repository.top
         if is_module:
             top = Path(os.path.normpath(repository.git_dir / (moved or ".")))
-        self._put(
-            prefix + "config",
-            session_config(settings, worktree=None if moved is None else os.fspath(top)),
-        )
+        hooks = _hooks_directory(settings, repository, top)
+        in_tree = os.fspath(hooks) if hooks.is_relative_to(top) else None
+        is_own = hooks.is_relative_to(repository.common_dir)
+        worktree = None if moved is None else os.fspath(top)
+        kept = in_tree if not is_own else None
+        self._put(prefix + "config", session_config(settings, worktree=worktree, hooks=kept))
         self._put(prefix + "info/exclude", _excludes(settings, repository, top))
+        if kept is None:
+            for path in _hooks(hooks):
+                self.files.append(SeedFile(f"{prefix}hooks/{path.name}", path, 0o755))
         self._refs(prefix, repository, questions.refs())
 
     def _refs(self, prefix: str, repository: Repository, refs: list[list[str]]) -> None:
@@ -147,6 +184,7 @@ class _Seed:
         self._put(prefix + "packed-refs", packed)
         self._put(prefix + SEED_REFS, packed)
         self._put(prefix + "HEAD", _head(repository))
+        self._put(prefix + SEED_HEAD, _head(repository))
         for _, name, target in refs:
             if target:
                 self._put(prefix + name, f"ref: {target}\n")
@@ -159,10 +197,13 @@ class _Seed:
         for shared in sorted(git_dir.glob("sharedindex.*")):  # the base of a split index
             self._copy(prefix + shared.name, shared)
 
-    def _borrow(self, store: Path) -> str:
+    def _borrow(self, store: Path, lfs: Path) -> str:
         if store not in self.objects:
             self.objects.append(store)
-        return self._borrowed.get(store, f"{BORROWED}/{self.objects.index(store)}")
+            self.lfs.append(lfs if lfs.is_dir() else None)
+        number = self.objects.index(store)
+        place = place_of(BORROWED, number, has_lfs=self.lfs[number] is not None)
+        return self._borrowed.get(store, place)
 
     def _put(self, path: str, content: str) -> None:
         self.files.append(SeedFile(path, os.fsencode(content)))
@@ -224,6 +265,24 @@ def _excludes(settings: list[Entry], repository: Repository, top: Path) -> str:
     return "".join(text if text.endswith("\n") else text + "\n" for text in texts if text)
 
 
+def _hooks_directory(settings: list[Entry], repository: Repository, top: Path) -> Path:
+    named = value_of(settings, "core.hookspath")
+    hooks = top / Path(named).expanduser() if named else repository.common_dir / "hooks"
+    return Path(os.path.normpath(hooks))
+
+
+def _hooks(directory: Path) -> Iterator[Path]:
+    """Yield the programs that git runs as hooks from there."""
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return
+    for name in names:
+        path = directory / name
+        if not name.endswith(".sample") and path.is_file() and os.access(path, os.R_OK | os.X_OK):
+            yield path
+
+
 def _text(path: Path) -> str:
     try:
         return os.fsdecode(path.read_bytes())
@@ -231,24 +290,17 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _with_modules(repository: Repository) -> Iterator[tuple[str, Repository]]:
+def _with_modules(
+    repository: Repository, prefix: str = "", depth: int = _MODULES_DEEP
+) -> Iterator[tuple[str, Repository]]:
     """Yield the repository and the git directories of its submodules, with their prefixes."""
-    yield "", repository
-    yield from _modules(repository.git_dir / "modules", "modules/", _MODULES_DEEP)
-
-
-def _modules(directory: Path, prefix: str, depth: int) -> Iterator[tuple[str, Repository]]:
-    """Find git directories below `directory`: a submodule's name may have slashes in it."""
-    if not depth or not directory.is_dir():
+    yield prefix, repository
+    if not depth:
         return
-    for child in sorted(directory.iterdir()):
-        name = f"{prefix}{child.name}/"
-        if not (child / "HEAD").is_file():
-            yield from _modules(child, name, depth - 1)
-            continue
+    for name, path in module_dirs(repository.git_dir):
         # The working tree may be missing; git is only asked for refs and settings.
-        yield name, Repository(child, child, child, _module_head(child))
-        yield from _modules(child / "modules", f"{name}modules/", depth - 1)
+        module = Repository(path, path, path, _module_head(path))
+        yield from _with_modules(module, f"{prefix}modules/{name}/", depth - 1)
 
 
 def _module_head(git_dir: Path) -> Head:

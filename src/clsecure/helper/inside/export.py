@@ -1,10 +1,12 @@
 """Runs in the box as the worker: writes what is new in the session's repository as a git bundle.
 
-Standard input: one JSON object {git_dir, work_tree, base, exclude, paths}. `paths` are the changed
-paths (null: look at the whole tree), `exclude` the objects that the other side has. Standard
-output: one line of JSON, the manifest, then the bundle (gitformat-bundle(5)) if it says so. What
-cannot come home is named in the manifest's warnings. Nothing of the session is changed, except
-that files and directories which the worker closed to itself are opened.
+Standard input: one JSON object {git_dir, work_tree, base, exclude, stashed, paths, gitlinks}.
+`paths` are the changed paths (null: look at the whole tree), `exclude` the objects that the other
+side has, `stashed` what is in its own stash, `gitlinks` what submodules are to be recorded at.
+`base` is null for a repository that the other side does not have. Standard output: one line of
+JSON, the manifest, then the bundle (gitformat-bundle(5)) if it says so. What cannot come home is
+named in the manifest's warnings. Nothing of the session is changed, except that files and
+directories which the worker closed to itself are opened.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from clsecure.helper.inside.sessiongit import Failed, SessionGit, text
+from clsecure.helper.inside.sessiongit import Failed, SessionGit, real_git_dir, text
 from clsecure.helper.inside.snapshot import Snapshot, Taken
 
 FORMAT = 1
 MOMENT = 20  # seconds for reading a few small files
 TOLD = 199  # warnings; more are counted
+REPOSITORIES = 10_000
 DAMAGED = ".damaged"
 SCRATCH = "clsecure-export-"
 # Refs that mirror another repository, or belong to an operation under way.
@@ -43,9 +46,10 @@ def main() -> int:
     """Export once; 1 and a line on standard error when nothing could be exported."""
     try:
         request = json.load(sys.stdin)
-        scratch = _scratch(request["git_dir"])
+        git_dir = real_git_dir(request["git_dir"])
+        scratch = _scratch(git_dir)
         try:
-            git = SessionGit(request["git_dir"], request["work_tree"], scratch)
+            git = SessionGit(git_dir, request["work_tree"], scratch)
             _put_pipes_aside(git)
             _mend_config(git)
             _export(git, request)
@@ -62,11 +66,10 @@ def main() -> int:
 
 def _export(git: SessionGit, request: Mapping[str, object]) -> None:
     head = git.object("HEAD^{commit}")
-    base = str(request["base"])
-    paths = request["paths"]
-    taken = Snapshot(git).take(head, base, paths)  # type: ignore[arg-type]
+    base, paths, gitlinks = request["base"], request["paths"], request["gitlinks"]
+    taken = Snapshot(git).take(head, base, paths, gitlinks)  # type: ignore[arg-type]
     refs, deleted = _refs(git)
-    stash = _stash(git)
+    stash = _stash(git, request["stashed"])  # type: ignore[arg-type]
     tips = {**refs, "HEAD": head, "snapshot": taken.commit}
     tips |= {f"stash/{number}": entry["commit"] for number, entry in enumerate(stash)}
     wanted = {name: oid for name, oid in tips.items() if oid}
@@ -89,7 +92,11 @@ def _export(git: SessionGit, request: Mapping[str, object]) -> None:
         "ignored": {"count": taken.ignored.count, "names": list(taken.ignored.names)},
         "warnings": _capped(git.warnings),
         "bundle": packing.objects > 0,
+        "repositories": git.repositories[:REPOSITORIES],
+        "lfs": os.path.isdir(f"{git.git_dir}/lfs/objects"),
     }
+    if len(git.repositories) > REPOSITORIES:
+        raise Failed(f"there are more than {REPOSITORIES} repositories in the tree")
     out = sys.stdout.fileno()
     _write(out, json.dumps(manifest).encode("ascii") + b"\n")
     if packing.objects:
@@ -198,9 +205,10 @@ def _refs(git: SessionGit) -> tuple[dict[str, str], list[str]]:
     return changed, [name.removeprefix("refs/heads/") for name in gone]
 
 
-def _stash(git: SessionGit) -> list[dict[str, str]]:
+def _stash(git: SessionGit, theirs: Iterable[str]) -> list[dict[str, str]]:
     """Return the stash entries made in the session, the newest first."""
     known = {line.split(" ")[1] for line in _seeded(git, "stash") if line.count(" ") > 1}
+    known.update(theirs)
     listed = git.call("log", "-g", "-z", "--format=%H %gs", "refs/stash", "--")
     entries = [entry.partition(" ") for entry in text(listed.stdout).split("\0") if entry]
     return [{"commit": oid, "message": said} for oid, _, said in entries if oid not in known]

@@ -36,6 +36,15 @@ def joined(names: Iterable[str]) -> bytes:
     return b"".join(os.fsencode(name) + b"\0" for name in names)
 
 
+def real_git_dir(git_dir: str) -> str:
+    """Return the git directory itself where `git_dir` is a file that names it (gitfile)."""
+    if not os.path.isfile(git_dir):
+        return git_dir
+    with open(git_dir, "rb") as file:
+        named = os.fsdecode(file.read(1 << 16)).removeprefix("gitdir:").strip()
+    return os.path.normpath(os.path.join(os.path.dirname(git_dir), named))
+
+
 def _quoted(path: str) -> str:
     """Return a path as an entry of a list parted by colons: git(1), "C-style quoting"."""
     plain = range(0x20, 0x7F)
@@ -55,6 +64,7 @@ class SessionGit:
     def __init__(self, git_dir: str, work_tree: str, scratch: str) -> None:
         self.git_dir, self.work_tree = git_dir, work_tree
         self.warnings: list[str] = []
+        self.repositories: list[str] = []  # in the tree, with one of their own each
         os.makedirs(f"{scratch}/objects", exist_ok=True)
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         self._environment = kept | {

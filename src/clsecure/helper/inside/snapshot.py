@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +71,23 @@ class Snapshot:
         self._told: set[str] = set()  # repositories in the tree that were looked at
         self._real: dict[str, bool] = {}  # whether a directory of the tree is one, not a link
 
-    def take(self, head: str | None, base: str, paths: Sequence[str] | None) -> Taken:
+    def take(
+        self,
+        head: str | None,
+        base: str | None,
+        paths: Sequence[str] | None,
+        gitlinks: Mapping[str, str],
+    ) -> Taken:
         """Commit the present state of `paths` on top of `head` (None: before the first commit).
 
-        Raises Failed.
+        `base` is the commit that the session started from (None: it was no repository then), and
+        `gitlinks` what submodules are to be at, in place of what they have checked out. Raises
+        Failed.
         """
-        start = self._git.object(f"{head or base}^{{tree}}")
+        if head or base:
+            start = self._git.object(f"{head or base}^{{tree}}")
+        else:
+            start = text(self._git.git("mktree")).strip()  # the empty tree
         if start is None:  # everything else would look deleted
             raise Failed("the session's repository has lost the commit that it stands on")
         self._git.git("read-tree", start)
@@ -90,6 +101,7 @@ class Snapshot:
             elif name not in names and name in chosen and os.path.lexists(self._git.at(name)):
                 names.add(name)  # added by force: ignored, but meant to be kept
         self._add(sorted(self._sorted_out(names)))
+        self._set_gitlinks(gitlinks)
         tree = text(self._git.git("write-tree")).strip()
         left_out = _innermost(set(ignored) - names)
         about_ignored = Ignored(len(left_out), tuple(left_out[:NAMED]))
@@ -99,6 +111,15 @@ class Snapshot:
         changed = self._git.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", start, tree)
         commit = self._commit(*parents, "-m", "Uncommitted work", tree)
         return Taken(commit, changed.count(b"\0"), about_ignored)
+
+    def _set_gitlinks(self, gitlinks: Mapping[str, str]) -> None:
+        wanted = [name for name in gitlinks if os.path.lexists(self._git.at(f"{name}/.git"))]
+        if not wanted:
+            return
+        listed = text(self._git.git("ls-files", "-s", "-z", "--", *wanted)).split("\0")
+        names = [entry.partition("\t")[2] for entry in listed if entry.startswith("160000 ")]
+        lines = "".join(f"160000 {gitlinks[name]}\t{name}\0" for name in names)
+        self._git.git("update-index", "-z", "--index-info", stdin=os.fsencode(lines))
 
     def _commit(self, *args: str) -> str:
         made = self._git.call("commit-tree", *args)
@@ -181,7 +202,7 @@ class Snapshot:
             mode = self._mode(name)
             is_directory = stat.S_ISDIR(mode)
             if is_directory and os.path.lexists(self._git.at(f"{name}/.git")):
-                self._embedded(name.rstrip("/"))
+                self._git.repositories.append(name.rstrip("/"))
             if stat.S_ISREG(mode) and not os.access(self._git.at(name), os.R_OK):
                 self._allow(Path(self._git.at(name)), stat.S_IRUSR)
             if mode and not (is_directory or stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
@@ -205,16 +226,6 @@ class Snapshot:
             return os.lstat(self._git.at(name)).st_mode
         except OSError:
             return 0
-
-    def _embedded(self, name: str) -> None:
-        inner = {"GIT_DIR": self._git.at(f"{name}/.git"), "GIT_WORK_TREE": self._git.at(name)}
-        commit = text(
-            self._git.call("rev-parse", "-q", "--verify", "HEAD", env=inner).stdout
-        ).strip()
-        pinned = text(self._git.call("ls-files", "-s", "--", name).stdout)
-        if not commit or commit not in pinned:
-            at = f"at commit {commit}" if commit else "without a commit"
-            self._git.warnings.append(f"a repository of its own, not brought home: {name} ({at})")
 
     def _add(self, names: Sequence[str]) -> None:
         """Put the present state of each name into the index; halve the list to find a culprit."""

@@ -1,0 +1,267 @@
+"""Brings a session's work home with that in the repositories inside: submodules, and others.
+
+Work in a submodule goes into the human's repository of that submodule, below the same
+refs/clsecure/<key>/; the project's uncommitted work records it, so that its branch leads to all
+of it. Where the human has no such repository, the work is kept in the project's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from clsecure.errors import ExitCode, UserError
+from clsecure.git import Git, Head, Repository, module_dirs
+from clsecure.homecoming import bundle
+from clsecure.homecoming.bundle import PLACES, Place
+from clsecure.homecoming.inside import Runner, inside_command
+from clsecure.homecoming.refs import namespace, update_refs
+from clsecure.homecoming.work import Nested, Work
+
+_DEEP = 20
+_MOST = 100  # new repositories of a session: what it says of them is a worker's word
+_GITLINK = "160000"
+
+
+class Module(NamedTuple):
+    """A repository of the human's inside another one: its path in that one's tree."""
+
+    path: str
+    repository: Repository
+    modules: tuple[Module, ...]
+
+
+def fetch(
+    repository: Repository, runner: Runner, *, key: str, base: str, paths: Sequence[str] | None
+) -> Work:
+    """Bring what is new in the session, and in the repositories inside, into quarantine refs.
+
+    `base` is the commit that the session started from, `paths` what changed in its tree (None:
+    nobody can tell). Raises UserError with ExitCode.IMPORT when the work cannot be had or is not
+    sound.
+    """
+    modules = tuple(_modules(repository, _DEEP))
+    collecting = _Collecting(runner, key, _changed(runner, modules) if modules else set())
+    work = collecting.collect(repository, modules, base, paths, "")
+    if collecting.places:
+        _remember(repository, key, collecting.places)
+    warnings = [
+        f"{each.path}: {warning}" for each in collecting.nested for warning in each.work.warnings
+    ]
+    warnings += [
+        f"{each.path} is no repository of yours: its work is kept in this one, at "
+        f"{namespace(each.work.key)}"
+        for each in collecting.nested
+        if each.is_new
+    ]
+    return replace(work, warnings=(*work.warnings, *warnings), nested=tuple(collecting.nested))
+
+
+def places(git: Git, key: str) -> list[Repository]:
+    """Return the other repositories that hold refs of the session."""
+    listed = git.run("cat-file", "blob", f"{namespace(key)}{PLACES}", check=False)
+    paths = [Path(path) for path in listed.text.split("\0") if path]
+    return [_bare(path) for path in paths if path.is_dir()]
+
+
+def _remember(repository: Repository, key: str, found: Iterable[Path]) -> None:
+    git = Git(repository)
+    known = {each.git_dir for each in places(git, key)} | set(found)
+    listing = b"".join(os.fsencode(path) + b"\0" for path in sorted(known))
+    oid = git.run("hash-object", "-w", "--stdin", stdin=listing).text.strip()
+    update_refs(git, [f"update {namespace(key)}{PLACES}\0{oid}\0\0"])
+
+
+def _bare(git_dir: Path, top: Path | None = None) -> Repository:
+    """Describe a repository by its git directory; git runs there where there is no tree."""
+    return Repository(top or git_dir, git_dir, git_dir, Head(None, None))
+
+
+def _modules(repository: Repository, depth: int) -> Iterator[Module]:
+    """Yield the human's submodules, those without a working tree of their own included."""
+    if not depth:
+        return
+    asked = [
+        (path, Git(_bare(path)).start("config", "--get", "core.worktree"))
+        for _, path in module_dirs(repository.git_dir)
+    ]
+    for git_dir, running in asked:
+        named = running.result(check=False).text.removesuffix("\n")
+        top = Path(os.path.normpath(git_dir / named))
+        if not named or not top.is_relative_to(repository.top) or top == repository.top:
+            continue
+        there = top if (top / ".git").is_file() else None
+        module = Repository(top, git_dir, git_dir, Head(None, None))
+        path = top.relative_to(repository.top).as_posix()
+        inner = tuple(_modules(module, depth - 1))
+        yield Module(path, module if there else _bare(git_dir), inner)
+
+
+def _changed(runner: Runner, modules: Iterable[Module]) -> set[Path]:
+    """Ask in the box which of the submodules' repositories have changed."""
+    git_dirs = list(_all_git_dirs(modules))
+    with os.fdopen(os.memfd_create("survey", os.MFD_CLOEXEC), "w+b") as answer:
+        code, _ = runner.run_inside(
+            inside_command("survey"),
+            stdin=json.dumps([os.fspath(path) for path in git_dirs]).encode("ascii"),
+            stdout=answer.fileno(),
+            env={},
+        )
+        answer.seek(0)
+        try:
+            found = json.loads(answer.read(1 << 20))
+            return {git_dirs[number] for number in found} if not code else set(git_dirs)
+        except (ValueError, TypeError, IndexError, RecursionError):
+            return set(git_dirs)  # to look at all of them costs time alone
+
+
+def _all_git_dirs(modules: Iterable[Module]) -> Iterator[Path]:
+    for module in modules:
+        yield module.repository.git_dir
+        yield from _all_git_dirs(module.modules)
+
+
+class _Collecting:
+    """Goes through the repositories, the innermost first."""
+
+    def __init__(self, runner: Runner, key: str, changed: set[Path]) -> None:
+        self._runner, self._key, self._changed = runner, key, changed
+        self.nested: list[Nested] = []
+        self.places: list[Path] = []
+        self._new = 0
+
+    def collect(
+        self,
+        repository: Repository,
+        modules: Sequence[Module],
+        base: str,
+        paths: Sequence[str] | None,
+        prefix: str,
+    ) -> Work:
+        """Bring home what is in `repository` and below it; `prefix` is its place in the project."""
+        known = [*modules, *_embedded(repository, modules, paths)]
+        gitlinks = {}
+        for module in known:
+            inner = _within(paths, module.path)
+            is_submodule = module in modules
+            if is_submodule and inner == [] and self._changed.isdisjoint(_all_git_dirs([module])):
+                continue
+            work = self._module(repository, module, base, inner, prefix)
+            if work.snapshot:
+                gitlinks[module.path] = work.snapshot.commit
+        work, repositories = bundle.receive(
+            repository, self._runner, key=self._key, base=base, paths=paths, gitlinks=gitlinks
+        )
+        there = {module.path: module for module in known}
+        for path in dict.fromkeys(repositories):
+            if path in there:
+                continue
+            if _is_repository(repository.top / path):
+                module = Module(path, _at(repository.top / path), ())
+                self._module(repository, module, base, None, prefix)
+            else:
+                self._unknown(repository, path, prefix)
+        missing = [
+            f"the branch names a commit of {change.path} that is not there: {change.oid}"
+            for change in work.changes
+            if change.mode == _GITLINK
+            and change.path in there
+            and not Git(there[change.path].repository).has(change.oid)
+        ]
+        return replace(work, warnings=(*work.warnings, *missing))
+
+    def _module(
+        self,
+        parent: Repository,
+        module: Module,
+        base: str,
+        paths: Sequence[str] | None,
+        prefix: str,
+    ) -> Work:
+        git = Git(module.repository)
+        pinned = Git(parent).run("ls-tree", base, "--", module.path, check=False).text.split()
+        start = pinned[2] if len(pinned) > 2 and git.has(pinned[2]) else ""  # noqa: PLR2004 - mode, type, id
+        if not start:
+            start = git.run("rev-parse", "-q", "--verify", "HEAD", check=False).text.strip()
+        path = prefix + module.path
+        work = self.collect(
+            module.repository, module.modules, start, _without_git(paths), f"{path}/"
+        )
+        self.places.append(module.repository.git_dir)
+        if not work.is_empty:
+            self.nested.append(Nested(path, module.repository, work, is_new=False))
+        return work
+
+    def _unknown(self, repository: Repository, path: str, prefix: str) -> None:
+        """Keep a repository that only the session has in the one around it."""
+        self._new += 1
+        if self._new > _MOST:
+            raise UserError(
+                f"the session has more than {_MOST} new repositories in its tree",
+                hint="remove some with clsecure shell, or have git ignore them",
+                code=ExitCode.IMPORT,
+            )
+        word = re.sub(r"[^A-Za-z0-9]+", "-", path).strip("-")[-40:]
+        tree = repository.top / path
+        work, inner = bundle.receive(
+            repository,
+            self._runner,
+            key=f"{self._key}/nested/{self._new}-{word}",
+            base=None,
+            paths=None,
+            place=Place(tree / ".git", tree),
+        )
+        if not work.is_empty:
+            self.nested.append(Nested(prefix + path, repository, work, is_new=True))
+        for each in dict.fromkeys(inner):
+            self._unknown(repository, f"{path}/{each}", prefix)
+
+
+def _embedded(
+    repository: Repository, modules: Sequence[Module], paths: Sequence[str] | None
+) -> Iterator[Module]:
+    """Yield the human's other repositories in the tree, with `.git` in it, that have changes."""
+    above = {parent for path in paths or () for parent in _parents(path)}
+    known = {module.path for module in modules}
+    for path in sorted(above):
+        inside = any(parent in known for parent in (path, *_parents(path)))
+        if not inside and _is_repository(repository.top / path):
+            known.add(path)
+            yield Module(path, _at(repository.top / path), ())
+
+
+def _is_repository(top: Path) -> bool:
+    # A worker names the path: no link of the human's may lead it to another of their repositories.
+    git_dir = top / ".git"
+    return os.path.realpath(git_dir) == os.fspath(git_dir) and (git_dir / "HEAD").is_file()
+
+
+def _at(top: Path) -> Repository:
+    return _bare(top / ".git", top)
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        if not path.endswith("/.git") and path != ".git":
+            yield path
+
+
+def _within(paths: Sequence[str] | None, directory: str) -> list[str] | None:
+    """Return the changed paths below `directory`, relative to it; None: all of it may have."""
+    if paths is None:
+        return None
+    if any(path == directory or directory.startswith(f"{path}/") for path in paths):
+        return None
+    below = f"{directory}/"
+    return [path.removeprefix(below) for path in paths if path.startswith(below)]
+
+
+def _without_git(paths: Sequence[str] | None) -> Sequence[str] | None:
+    if paths is None:
+        return None
+    return [path for path in paths if path != ".git" and not path.startswith(".git/")]

@@ -1,0 +1,55 @@
+"""Repositories of every shape: seen right inside, brought home right, over modes and workspaces."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+
+from e2e.boxes import Kind
+from e2e.footprint import changes, footprint
+from e2e.shapes import SHAPES, mounted
+
+_CHEAP = (Kind("user", "none", "overlay"), Kind("user", "none", "clone"))
+_OTHERS = (Kind("namespace", "firejail", "overlay"), Kind("container", "podman", "overlay"))
+_IN_ALL = ("lfs", "submodules", "names")
+CASES = [(shape, kind) for shape in SHAPES for kind in _CHEAP]
+CASES += [(shape, kind) for shape in SHAPES if shape.name in _IN_ALL for kind in _OTHERS]
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    CASES,
+    ids=[f"{shape.name}-{kind}" for shape, kind in CASES],
+    indirect=["kind"],
+)
+def test_a_shape_is_seen_right_and_comes_home(human, shape, kind):
+    top = human.home / "src" / shape.at.format(name=shape.name, kind=kind)
+    there = mounted(human, top, shape.file_system) if shape.file_system else nullcontext()
+    with there:
+        start = shape.make(human, top)
+        before = footprint(top)
+        human.agent(f"set -e\n{shape.script}")
+        ran = human.clsecure(*kind.flags, cwd=start)
+        assert ran.stdout == shape.sees.format(top=top), ran.stderr
+        assert shape.said in ran.stderr
+        human.clsecure("import", "--branch", "home", "--yes", cwd=start)
+        touched = changes(before, footprint(top))
+        assert all("/home" in path or "/lfs" in path for path in touched), touched
+        shape.home(human, top)
+        human.clsecure("cleanup", "--yes", cwd=start)
+
+
+def test_a_tree_with_another_file_system_in_it_is_cloned(human):
+    top = human.repository("src/with mount", {"file": "1\n", "sub dir/in": "1\n"})
+    with mounted(human, top / "sub dir", "tmpfs"):
+        human.write(top / "sub dir/in", "1\n")
+        human.agent("cat 'sub dir/in'; echo 2 > 'sub dir/in'")
+        refused = human.clsecure("--workspace", "overlay", cwd=top, code=4)
+        assert "other file systems are mounted in it: sub\\040dir" in refused.stderr
+        ran = human.clsecure(cwd=top)
+        assert ran.stdout == "1\n"
+        assert "cloned project (other file systems are mounted in it" in ran.stderr
+        human.clsecure("import", "--branch", "home", "--yes", cwd=top)
+        assert human.run("git", "show", "home:sub dir/in", cwd=top).stdout == "2\n"
+        human.clsecure("cleanup", "--yes", cwd=top)
