@@ -20,8 +20,8 @@ from clsecure.helper.protocol import (
     Session,
     Signal,
     Started,
-    memory_file,
 )
+from clsecure.helper.wire import memory_file
 from clsecure.output import escape
 from clsecure.privileged import Helper
 

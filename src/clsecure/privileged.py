@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from clsecure import ahead
 from clsecure.errors import ExitCode, UserError
-from clsecure.helper.protocol import ANSWERS, Failed, receive, send
+from clsecure.helper.protocol import ANSWERS, Failed
 from clsecure.helper.records import BadField, Record
+from clsecure.helper.wire import receive, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from clsecure.helper.protocol import (
     Removed,
     Seed,
     Session,
-    memory_file,
 )
+from clsecure.helper.wire import memory_file
 from clsecure.homecoming import refs
 from clsecure.output import Output, escape
 from clsecure.plan import Plan

@@ -28,9 +28,8 @@ from clsecure.helper.protocol import (
     Remove,
     Removed,
     Started,
-    receive,
-    send,
 )
+from clsecure.helper.wire import receive, send
 from clsecure.naming import worker_names
 
 if TYPE_CHECKING:

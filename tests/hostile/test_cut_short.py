@@ -140,7 +140,8 @@ def test_the_box_ends_with_its_helper_in_two_ways(human, tmp_path, ways):
 
 
 def start_in(caller, *argv):
-    from clsecure.helper.protocol import Exec, Started, send
+    from clsecure.helper.protocol import Exec, Started
+    from clsecure.helper.wire import send
 
     null = os.open("/dev/null", os.O_RDWR)
     send(caller.channel, Exec(argv=argv, environment=("PATH=/usr/bin",), cwd="/"), (null,) * 3)

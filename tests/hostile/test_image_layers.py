@@ -24,7 +24,8 @@ from clsecure.helper.imagerecords import (
     ImageRemove,
     Images,
 )
-from clsecure.helper.protocol import Failed, Refusal, Removed, memory_file, send
+from clsecure.helper.protocol import Failed, Refusal, Removed
+from clsecure.helper.wire import memory_file, send
 from world.live import until
 from world.ociimage import (
     Entry,

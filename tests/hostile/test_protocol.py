@@ -31,8 +31,8 @@ from clsecure.helper.protocol import (
     Remove,
     Removed,
     Seed,
-    memory_file,
 )
+from clsecure.helper.wire import memory_file
 
 pytestmark = pytest.mark.root
 

@@ -21,7 +21,8 @@ import pytest
 from caller import ENGINES, Caller, open_request, patched
 from probe import got, script
 
-from clsecure.helper.protocol import Checked, Exec, Exited, Listener, Opened, Started, send
+from clsecure.helper.protocol import Checked, Exec, Exited, Listener, Opened, Started
+from clsecure.helper.wire import send
 
 pytestmark = pytest.mark.root
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clsecure.helper import protocol
+from clsecure.helper import protocol, wire
 from clsecure.helper.protocol import REQUESTS, Exec, Found, Listener, Open, Plant, Seed, Session
 from clsecure.helper.records import MAX_TEXT, BadField, Record
 
@@ -41,8 +41,8 @@ SESSION = {
 def over_a_socket(message, kinds, descriptors=()):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        protocol.send(ours, message, descriptors)
-        return protocol.receive(theirs, kinds)
+        wire.send(ours, message, descriptors)
+        return wire.receive(theirs, kinds)
 
 
 @given(argv=st.lists(TEXT, max_size=4), cwd=TEXT, rows=st.integers(), confined=st.booleans())
@@ -131,7 +131,7 @@ def test_any_bytes_are_a_message_or_a_bad_field(raw):
     with ours, theirs:
         ours.send(b"=" + raw)
         with contextlib.suppress(BadField):
-            protocol.receive(theirs, REQUESTS)
+            wire.receive(theirs, REQUESTS)
 
 
 def test_an_answer_is_no_request():

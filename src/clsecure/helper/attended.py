@@ -10,7 +10,8 @@ from .broker import Broker
 from .docker import Docker
 from .launch import Box, Launch
 from .lean import socket
-from .protocol import REQUESTS, Checked, Exec, Exited, Failed, Signal, Started, receive, send
+from .protocol import REQUESTS, Checked, Exec, Exited, Failed, Signal, Started
+from .wire import receive, send
 
 _SIGNALS = {"INT": 2, "QUIT": 3, "TERM": 15, "HUP": 1, "CONT": 18}
 _KILL, _TERMINATE, _CONTINUE = 9, 15, 18

@@ -12,8 +12,9 @@ from .launch import Box as BoxPlan
 from .layout import Host, Mount
 from .lean import signal, socket
 from .mounts import Builder
-from .protocol import INIT_ANSWERS, Limits, Open, Reached, Refusal, Session, receive, send
+from .protocol import INIT_ANSWERS, Limits, Open, Reached, Refusal, Session
 from .records import Record
+from .wire import receive, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,19 +16,10 @@ from .layout import INSIDE, Host
 from .lean import signal, socket
 from .mounts import Builder, Unsupported
 from .network import Network
-from .protocol import (
-    REQUESTS,
-    UNSUPPORTED,
-    Exec,
-    Failed,
-    Ready,
-    Refusal,
-    no_room,
-    receive,
-    send,
-)
+from .protocol import REQUESTS, UNSUPPORTED, Exec, Failed, Ready, Refusal, no_room
 from .records import BadField
 from .rootfs import Rootfs
+from .wire import receive, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

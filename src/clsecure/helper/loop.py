@@ -11,19 +11,10 @@ import sys
 from . import check
 from .box import Box
 from .lean import signal, socket
-from .protocol import (
-    REQUESTS,
-    Exec,
-    Exited,
-    Failed,
-    Refusal,
-    Signal,
-    no_room,
-    receive,
-    send,
-)
+from .protocol import REQUESTS, Exec, Exited, Failed, Refusal, Signal, no_room
 from .records import BadField
 from .sessions import Sessions
+from .wire import receive, send
 
 _ENDED = 3  # not 1, which is sudo's own code for "not allowed"
 _IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGPIPE)

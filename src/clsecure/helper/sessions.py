@@ -31,12 +31,12 @@ from .protocol import (
     Remove,
     Removed,
     Session,
-    memory_file,
 )
 from .records import Record
 from .seeds import Planting
 from .state import SYSTEM, State, all_sessions, open_root
 from .upper import changed_paths
+from .wire import memory_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from . import syscalls as sc
 from .imagerecords import Unpacked
 from .layers import Layer
 from .lean import signal, socket
-from .protocol import Failed, Refusal, no_room, receive, send
+from .protocol import Failed, Refusal, no_room
 from .state import ROOT
 from .unpack import Room, Unpacking, measure
+from .wire import receive, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
