@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,16 +53,22 @@ class HomeFile(NamedTuple):
         return 0o700 if self.is_program else 0o600
 
 
-def settings(known: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
-    """Return the human's settings as a session has them, and what they lack."""
+def settings(
+    known: Mapping[str, object], handed: Collection[str] = ()
+) -> tuple[dict[str, object], list[str]]:
+    """Return the human's settings as a session has them, and what they lack.
+
+    `handed` are the variables that the agent is given at each start, by their names.
+    """
     kept = {name: value for name, value in known.items() if name not in _CREDENTIAL_PROGRAMS}
     lacking = [
         f"your Claude setting {name}: a program that hands out credentials"
         for name in known
         if name not in kept
     ]
-    variables, secret = _parted(_mapping(kept.get("env")))
-    if variables or secret:
+    given = _mapping(kept.get("env"))
+    variables, secret = _parted({name: given[name] for name in given if name not in handed})
+    if given:
         kept["env"] = variables
     lacking += [f"{name} of your Claude settings: a credential" for name in secret]
     permissions = dict(_mapping(kept.get("permissions")))

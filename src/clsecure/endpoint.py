@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from clsecure.choices import Network, Provider, Secret
@@ -30,6 +31,7 @@ _QUIET = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
 }
+_SETTINGS = ".claude/settings.json"
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _PORTS = {"http": 80, "https": 443}
 
@@ -45,6 +47,24 @@ class Endpoint(NamedTuple):
     def is_on_loopback(self) -> bool:
         """Whether it is a gateway on the human's own machine."""
         return self.host in _LOOPBACK_NAMES
+
+
+def with_settings(environ: Mapping[str, str], home: Path) -> Mapping[str, str]:
+    """Return the environment as claude sees it: its settings' variables win over the shell's."""
+    try:
+        content = (home / _SETTINGS).read_bytes()
+    except OSError:
+        return environ
+    if not any(name.encode() in content for name in FORWARDED):
+        return environ
+    import json  # few people have their gateway there
+
+    try:
+        named = json.loads(content)["env"]
+        found = {name: str(named[name]) for name in FORWARDED if named.get(name)}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return environ
+    return {**environ, **found}
 
 
 def find(environ: Mapping[str, str], provider: Provider) -> Endpoint:

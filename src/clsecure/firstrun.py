@@ -29,7 +29,7 @@ def home_files(
     """
     known = _read_json(home / ".claude.json")
     brought, lacking = claudestate.state(known, places)
-    settings, also = claudestate.settings(_read_json(home / ".claude/settings.json"))
+    settings, also = claudestate.settings(_read_json(home / ".claude/settings.json"), environ)
     files = {
         **claudestate.files(home / ".claude"),
         ".claude.json": HomeFile(_encode(state(_looks(known) | brought, places, environ))),

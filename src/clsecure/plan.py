@@ -101,6 +101,8 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
         require_podman("docker = podman")
     workspace, reason = _workspace(config, facts)
     declared = agents.chosen(config.agent, config.agent_command)
+    if declared.is_settled:
+        environ = endpoint.with_settings(environ, facts.home)
     api = None
     if config.network is not Network.NONE:
         api = reach.find(environ, config.provider, declared)

@@ -89,3 +89,18 @@ def test_the_persons_own_settings_work_without_their_secrets(human, kind, play):
     everywhere = f"grep -rl {_SECRET} ~ /tmp /run /proc/self/environ 2>/dev/null; true"
     assert human.clsecure("exec", "--", "sh", "-c", everywhere, cwd=top).stdout == ""
     assert human.run("sh", "-c", f"grep -l {_SECRET} ~/.claude.json").stdout
+
+
+def test_a_gateway_in_the_persons_settings_is_the_one_that_is_asked(human, play):
+    top = human.repository("src/gateway")
+    api, variables = play({"turns": ["from the gateway"], "after": "from the gateway"})
+    told = {"ANTHROPIC_BASE_URL": variables.pop("ANTHROPIC_BASE_URL"), "ANTHROPIC_AUTH_TOKEN": "tk"}
+    variables["ANTHROPIC_API_KEY"] = ""
+    human.write(".claude.json", "{}", mode=0o600)
+    human.write(".claude/settings.json", json.dumps({"env": told}), mode=0o600)
+    for _ in range(2):  # a first start, and a resume
+        ran = human.clsecure("--", "-p", "go", cwd=top, env=variables)
+        assert ran.stdout == "from the gateway\n"
+        assert "not in the session" not in ran.stderr
+    sent = [each for each in api.requests if each["path"].endswith("/v1/messages")]
+    assert {each["headers"].get("authorization") for each in sent} == {"Bearer tk"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clsecure import claudestate
+from clsecure import claudestate, endpoint
 
 # Credentials in the shapes in which people have them, by where they may stand.
 SECRETS = {
@@ -110,6 +110,29 @@ def test_odd_documents_are_borne(odd):
     claudestate.servers({"a": odd})
     claudestate.state({"mcpServers": odd, "projects": odd}, (Path("/p"),))
     claudestate.state({"projects": {"/p": odd}}, (Path("/p"),))
+
+
+def test_variables_that_are_handed_over_are_neither_kept_nor_missing():
+    known = {"env": {"ANTHROPIC_AUTH_TOKEN": "x", "ANTHROPIC_BASE_URL": "http://a", "PLAIN": "1"}}
+    handed = {"ANTHROPIC_AUTH_TOKEN": "x", "ANTHROPIC_BASE_URL": "http://a"}
+    kept, lacking = claudestate.settings(known, handed)
+    assert kept["env"] == {"PLAIN": "1"}
+    assert lacking == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"env": 3}', '{"env": {"ANTHROPIC_MODEL": null}}'])
+def test_settings_that_say_nothing_of_the_api(tmp_path, content):
+    (tmp_path / ".claude").mkdir()
+    (tmp_path / ".claude/settings.json").write_text(content + " ANTHROPIC_MODEL" * (not content))
+    assert endpoint.with_settings({"A": "1"}, tmp_path) == {"A": "1"}
+
+
+def test_the_settings_gateway_wins_over_the_shells(tmp_path):
+    (tmp_path / ".claude").mkdir()
+    text = json.dumps({"env": {"ANTHROPIC_BASE_URL": "http://in.settings", "OTHER": "x"}})
+    (tmp_path / ".claude/settings.json").write_text(text)
+    found = endpoint.with_settings({"ANTHROPIC_BASE_URL": "http://in.shell"}, tmp_path)
+    assert found == {"ANTHROPIC_BASE_URL": "http://in.settings"}
 
 
 def test_files_that_people_write_are_there_and_programs_run(tmp_path):
