@@ -47,7 +47,8 @@ class Search:
         if is_reserved(directory):
             directory = real
         if not self._belongs(directory):
-            self._leave(directory, "it is outside of your home: `expose` shows it")
+            if not self.is_shown(directory):
+                self._leave(directory, "it is outside of your home: `expose` shows it")
             return
         self._directory(directory, "on your PATH")
 

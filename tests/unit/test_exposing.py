@@ -51,6 +51,19 @@ def test_what_is_never_shown_whatever_path_says(home, place):
     assert names(found.exposed, home) == set()
 
 
+@pytest.mark.parametrize("already", [True, False])
+def test_what_is_shown_for_another_reason_is_not_left_out(tmp_path, home, already):
+    place = tmp_path / "elsewhere/bin"
+    put(tmp_path, "elsewhere/bin/tool")
+    world = exposing.World(
+        {"HOME": str(home), "PATH": str(place)}, str(home), f"{home}/src/project"
+    )
+    others = [exposing.Shown(str(place), "asked for")] if already else []
+    found = tools.look(world, others)
+    assert [one.path for one in found.exposed] == [str(place)] * already
+    assert [one.path for one in found.left_out] == [str(place)] * (not already)
+
+
 def test_another_repository_is_not_shown_but_its_programs_are(home):
     put(home, "src/other/.git/HEAD")
     put(home, "src/other/bin/tool")
