@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _TRUE_TIMES = frozenset(
     {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "tmpfs", "xfs", "zfs"}
 )
-_FORMAT = b"clsecure tree 1"
+_FORMAT = b"clsecure tree 1 %08x" % crc32("\0".join(PRUNED).encode())
 _MANY = 64  # changed directories: then `find` is as fast
 _SECOND = 1_000_000_000  # in nanoseconds
 _RECENT = 2 * _SECOND

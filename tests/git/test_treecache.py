@@ -165,6 +165,14 @@ def test_a_damaged_cache_is_none(world, tmp_path, damage):
     assert scanned(world)[0] == (".env",)
 
 
+@pytest.mark.usefixtures("_settled")
+def test_a_version_that_skips_other_trees_lists_anew(world, monkeypatch):
+    scanned(world)
+    assert scanned(world)[1]
+    monkeypatch.setattr(treecache, "_FORMAT", treecache._FORMAT[:-1] + b"x")
+    assert not scanned(world)[1]
+
+
 def test_the_cache_is_private_and_holds_no_content(world, tmp_path):
     write(world.top / ".env", "SECRET=1")
     scanned(world)
