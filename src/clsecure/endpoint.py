@@ -72,6 +72,11 @@ def find(environ: Mapping[str, str], provider: Provider) -> Endpoint:
     url = (
         KIMI_URL if provider is Provider.KIMI else environ.get("ANTHROPIC_BASE_URL") or DEFAULT_URL
     )
+    return parse(url, "ANTHROPIC_BASE_URL", DEFAULT_URL)
+
+
+def parse(url: str, variable: str, example: str) -> Endpoint:
+    """Return the API at that URL, which `variable` names; raises UserError (USAGE)."""
     from urllib.parse import urlsplit
 
     try:
@@ -81,8 +86,8 @@ def find(environ: Mapping[str, str], provider: Provider) -> Endpoint:
         host, port = "", 0
     if not host:
         raise UserError(
-            "ANTHROPIC_BASE_URL is not an http or https URL",
-            hint=f"for example {DEFAULT_URL}",
+            f"{variable} is not an http or https URL",
+            hint=f"for example {example}",
             code=ExitCode.USAGE,
         )
     return Endpoint(url, host, port)

@@ -10,7 +10,6 @@ from clsecure.choices import Network, Provider, Secret
 from clsecure.endpoint import Endpoint
 from clsecure.errors import ExitCode, UserError
 
-_PORTS = {"http": 80, "https": 443}
 _CLAUDE = "ANTHROPIC_BASE_URL"
 
 
@@ -78,17 +77,4 @@ def _url(environ: Mapping[str, str], api: Api) -> str:
 
 
 def _parse(url: str, variable: str) -> Endpoint:
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-    except (ValueError, KeyError):
-        host, port = "", 0
-    if not host:
-        raise UserError(
-            f"{variable} is not an http or https URL",
-            hint="for example https://gateway.example.org/v1",
-            code=ExitCode.USAGE,
-        )
-    return Endpoint(url, host, port)
+    return endpoint.parse(url, variable, "https://gateway.example.org/v1")

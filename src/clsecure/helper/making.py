@@ -9,8 +9,9 @@ from . import accounts, cgroup
 from . import syscalls as sc
 from .places import Owner
 from .protocol import Open, Refusal, Session
+from .registry import is_free, unfinished
 from .seeds import Planting
-from .state import SYSTEM, State, is_free, unfinished
+from .state import SYSTEM, State
 
 _ROOT = Owner(0, 0, ())
 

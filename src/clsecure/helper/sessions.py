@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from . import accounts, caches, check, container, layout, making
-from . import syscalls as sc
 from .box import Box
 from .idmap import Swap
 from .imagerecords import IMAGE_REQUESTS
+from .kept import holds_anything, kept_disk, settle_layers
 from .lean import socket
 from .places import Owner
 from .protocol import (
@@ -33,8 +33,9 @@ from .protocol import (
     Session,
 )
 from .records import Record
+from .registry import all_sessions
 from .seeds import Planting
-from .state import SYSTEM, State, all_sessions, open_root
+from .state import State, open_root
 from .upper import changed_paths
 from .wire import memory_file
 
@@ -171,7 +172,7 @@ class Sessions:
                 raise Refusal("this session was made for another workspace", code=2)
             if session.disk:
                 state.open_disk(session.disk)
-            request, session = _settle_layers(request, state, session)
+            request, session = settle_layers(request, state, session)
             state.uncount()
             session = session.replace(
                 mode=request.mode,
@@ -243,11 +244,11 @@ class Sessions:
         if not isinstance(answer, Ready):
             raise Refusal("the box's init answered out of turn", code=1)
         self._sent = descriptors
-        probe = _holds_anything(state, request.probe)
+        probe = holds_anything(state, request.probe)
         opened = Opened(
             session=session,
             probe=probe,
-            warnings=(*self.box.warnings, *answer.warnings, *_kept_disk(request, session)),
+            warnings=(*self.box.warnings, *answer.warnings, *kept_disk(request, session)),
             sockets=answer.sockets,
         )
         return opened, tuple(descriptors)
@@ -322,38 +323,3 @@ class Sessions:
         for descriptor in self._sent:
             os.close(descriptor)
         self._sent = []
-
-
-def _settle_layers(request: Open, state: State, session: Session) -> tuple[Open, Session]:
-    # A session's container can become writable, and stays so.
-    if request.engine != "podman" or not (request.writable or session.writable):
-        return request, session
-    if not session.writable:
-        state.make_once(SYSTEM)
-        session = session.replace(writable=True)
-        state.write(session)
-    return request.replace(writable=True), session
-
-
-def _kept_disk(request: Open, session: Session) -> tuple[str, ...]:
-    if request.limits.disk in (0, session.disk):
-        return ()
-    has = f"its limit of {session.disk >> 20}M" if session.disk else "no limit"
-    return (f"disk: this session was made with {has}, which stays; a fresh one gets yours",)
-
-
-def _holds_anything(state: State, probe: str) -> bool:
-    # The worker's home: by descriptor and through no link.
-    home = state.open("home")
-    try:
-        directory = sc.openat2(
-            home, probe, os.O_RDONLY | os.O_DIRECTORY, resolve=sc.NO_LINKS | sc.RESOLVE_BENEATH
-        )
-    except OSError:
-        return False
-    finally:
-        os.close(home)
-    try:
-        return bool(os.listdir(directory))
-    finally:
-        os.close(directory)

@@ -16,7 +16,7 @@ from .syscalls import NO_LINKS, RESOLVE_BENEATH, openat2
 
 ROOT = "/var/lib/clsecure"
 SYSTEM = "system"  # an area: a writable container's layers
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_RECORD = 1 << 20
 _ATTEMPTS = 10
 _UNCOUNTED = "uncounted"
@@ -24,15 +24,13 @@ _MAKER = "maker"  # the human's user id, until there is a record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .disk import Disk
 
 
 def open_root() -> int:
     """Open (and make) the directory of all state; refuses one which is not root's alone."""
     os.makedirs(ROOT, 0o700, exist_ok=True)
-    root = os.open(ROOT, _DIRECTORY)
+    root = os.open(ROOT, DIRECTORY)
     status = os.fstat(root)
     if status.st_uid or status.st_mode & 0o077:
         raise Refusal(f"{ROOT} is not root's alone", hint=f"chown root {ROOT}; chmod 700 {ROOT}")
@@ -54,7 +52,7 @@ class State:
             os.mkdir(worker, 0o700, dir_fd=root)
         except FileExistsError:
             pass
-        self.directory = os.open(worker, _DIRECTORY, dir_fd=root)
+        self.directory = os.open(worker, DIRECTORY, dir_fd=root)
         try:
             self.lock = os.open(
                 "lock",
@@ -116,7 +114,7 @@ class State:
 
     def claim(self, human: int) -> None:
         """Note whose session this will be; raises Refusal when another human is making it."""
-        if _maker(self.directory) not in (None, human):
+        if maker_of(self.directory) not in (None, human):
             raise Refusal("another user's session has this name", hint="use --session NAME", code=5)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         maker = os.open(_MAKER, flags, 0o600, dir_fd=self.directory)
@@ -131,7 +129,7 @@ class State:
 
     def is_recorded(self) -> bool:
         """Say whether the session's making was finished."""
-        return _exists(self.directory, "record.json")
+        return is_there(self.directory, "record.json")
 
     def write(self, session: Session) -> None:
         """Replace the record in one step; raises OSError (a full disk)."""
@@ -149,7 +147,7 @@ class State:
         finally:
             os.close(new)
         os.rename("record.new", "record.json", src_dir_fd=self.directory, dst_dir_fd=self.directory)
-        if _exists(self.directory, _UNCOUNTED):
+        if is_there(self.directory, _UNCOUNTED):
             os.unlink(_UNCOUNTED, dir_fd=self.directory)
 
     def uncount(self) -> None:
@@ -172,7 +170,7 @@ class State:
     def make(self, name: str, mode: int, uid: int = 0, gid: int = 0) -> int:
         """Make an area, a directory of the state for that owner, and open it."""
         os.mkdir(name, 0o700, dir_fd=self.parent)
-        descriptor = os.open(name, _DIRECTORY, dir_fd=self.parent)
+        descriptor = os.open(name, DIRECTORY, dir_fd=self.parent)
         os.fchown(descriptor, uid, gid)
         os.fchmod(descriptor, mode)
         return descriptor
@@ -186,7 +184,7 @@ class State:
 
     def open(self, name: str) -> int:
         """Open an area."""
-        return openat2(self.parent, name, _DIRECTORY, resolve=RESOLVE_BENEATH | NO_LINKS)
+        return openat2(self.parent, name, DIRECTORY, resolve=RESOLVE_BENEATH | NO_LINKS)
 
     def empty(self) -> None:
         """Remove everything of the session's state but its lock, the record last."""
@@ -212,53 +210,14 @@ class State:
                 os.rmdir(self.worker, dir_fd=self._root)
             except OSError as error:
                 # Another start may have made a lock here, and will find it to be nobody's.
-                if error.errno != errno.ENOTEMPTY or not _exists(self.directory, "lock"):
+                if error.errno != errno.ENOTEMPTY or not is_there(self.directory, "lock"):
                     raise
             else:
                 return
 
 
-def is_free(root: int, worker: str, human: int) -> bool:
-    """Say whether a session of that human may be made under this name.
-
-    Nobody has it, or the human's own session was never finished, or is being made just now: its
-    lock then decides.
-    """
-    try:
-        directory = os.open(worker, _DIRECTORY, dir_fd=root)
-    except FileNotFoundError:
-        return True
-    try:
-        return not _exists(directory, "record.json") and _maker(directory) in (None, human)
-    finally:
-        os.close(directory)
-
-
-def unfinished(root: int, human: int) -> Iterator[State]:
-    """Yield, locked, the states of that human's sessions whose making was cut short."""
-    for worker in sorted(os.listdir(root)):
-        try:
-            directory = os.open(worker, _DIRECTORY, dir_fd=root)
-        except (NotADirectoryError, FileNotFoundError):
-            continue
-        try:
-            wanted = not _exists(directory, "record.json") and _maker(directory) == human
-        finally:
-            os.close(directory)
-        if not wanted:
-            continue
-        try:
-            state = State(root, worker, attempts=1)
-        except Refusal:
-            continue  # it is being made
-        try:
-            if not state.is_recorded():
-                yield state
-        finally:
-            state.close()
-
-
-def _maker(directory: int) -> int | None:
+def maker_of(directory: int) -> int | None:
+    """Return the user id of who makes, or has made, what is in that directory; None: not noted."""
     try:
         file = os.open(_MAKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
@@ -270,7 +229,8 @@ def _maker(directory: int) -> int | None:
     return int(said) if said.isdigit() else None
 
 
-def _exists(directory: int, name: str) -> bool:
+def is_there(directory: int, name: str) -> bool:
+    """Say whether that directory has such a name."""
     try:
         os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
@@ -316,45 +276,4 @@ def read_record(directory: int) -> Session | None:
         ) from None
     finally:
         os.close(record)
-    return session.replace(commits=-1, changes=-1) if _exists(directory, _UNCOUNTED) else session
-
-
-def all_sessions(root: int, human: int) -> tuple[Session, ...]:
-    """Return the sessions of that human; root sees everybody's own alone, too."""
-    found = []
-    for worker in sorted(os.listdir(root)):
-        try:
-            directory = os.open(worker, _DIRECTORY, dir_fd=root)
-        except (NotADirectoryError, FileNotFoundError):
-            continue
-        try:
-            session = _read_quietly(directory)
-            if session and session.human == human:
-                found.append(session.replace(running=_is_locked(directory)))
-        finally:
-            os.close(directory)
-    return tuple(found)
-
-
-def _read_quietly(directory: int) -> Session | None:
-    # One damaged record must not hide the other sessions.
-    try:
-        return read_record(directory)
-    except Refusal:
-        return None
-
-
-def _is_locked(directory: int) -> bool:
-    try:
-        lock = os.open("lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno != errno.EWOULDBLOCK:
-            raise
-        return True
-    finally:
-        os.close(lock)
-    return False
+    return session.replace(commits=-1, changes=-1) if is_there(directory, _UNCOUNTED) else session
