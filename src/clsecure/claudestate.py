@@ -6,11 +6,15 @@ The names of settings are those of https://code.claude.com/docs/en/settings and 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
+
+from clsecure.reachoptions import HIDDEN, SHOWN
 
 # Programs of the human's that hand out credentials, and what would refuse to run without prompts.
 _CREDENTIAL_PROGRAMS = (
@@ -29,6 +33,12 @@ _SECRET_VALUE = re.compile(
     r"sk-[\w-]{8}|gh[pousr]_\w{8}|github_pat_|glpat-|xox[abeprs]-|AKIA[0-9A-Z]{8}|AIza[\w-]{8}"
     r"|eyJ[\w-]{8}|npm_\w{8}|pypi-\w{8}|-----BEGIN|://[^/\s@]*:[^/\s@]+@|[Bb]earer\s"
     r"|[?&](?:\w*(?:key|token|secret|auth|sig)\w*)=[^&\s$]"
+)
+# Long enough to be one in full: what stands in files and commands is often but an example.
+_MARKED = re.compile(
+    r"sk-(?:ant-|proj-)?[\w-]{16}|gh[pousr]_\w{16}|github_pat_\w{16}|glpat-[\w-]{16}"
+    r"|xox[abeprs]-[\w-]{10}|AKIA[0-9A-Z]{16}|AIza[\w-]{30}|npm_\w{30}|pypi-[\w-]{30}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\."
 )
 _RANDOM = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
 _REFERENCE = re.compile(r"\$\{\w+(:-[^}]*)?\}")
@@ -71,6 +81,9 @@ def settings(
     if given:
         kept["env"] = variables
     lacking += [f"{name} of your Claude settings: a credential" for name in secret]
+    for name in [each for each in kept if each != "env" and _holds_marked(kept[each])]:
+        del kept[name]
+        lacking.append(f"your Claude setting {name}: there is a credential in it")
     permissions = dict(_mapping(kept.get("permissions")))
     if permissions.pop("disableBypassPermissionsMode", None) is not None:
         kept["permissions"] = permissions  # the box is what stands in for the prompts
@@ -118,6 +131,9 @@ def state(
     for place in dict.fromkeys(map(str, places)):
         project = _mapping(_mapping(known.get("projects")).get(place))
         mine = {name: project[name] for name in _SERVER_SETTINGS if name in project}
+        for name in [each for each in mine if _holds_marked(mine[each])]:
+            del mine[name]
+            lacking.append(f"{name} of this project in your Claude state: a credential in it")
         local, also = servers(_mapping(project.get("mcpServers")))
         lacking += also
         if mine or local:
@@ -127,16 +143,44 @@ def state(
     return kept, lacking
 
 
-def files(directory: Path) -> dict[str, HomeFile]:
-    """Return what people write for their agent, by path in the home: no transcripts, no caches."""
+def files(directory: Path) -> tuple[dict[str, HomeFile], list[str]]:
+    """Return what people write for their agent, by path in the home, and what is left out of it.
+
+    No transcripts and no caches are among it.
+    """
     found: dict[str, HomeFile] = {}
+    lacking: list[str] = []
     for path in _paths(directory):
+        if not path.is_file():
+            continue
+        name = f".claude/{path.relative_to(directory)}"
+        content, reason = _content(path)
         if len(found) == _MAX_FILES:
+            lacking.append(f"~/{name} and what comes after it: there are over {_MAX_FILES} files")
             break
-        if path.is_file() and path.stat().st_size <= _MAX_FILE and os.access(path, os.R_OK):
-            name = f".claude/{path.relative_to(directory)}"
-            found[name] = HomeFile(path.read_bytes(), os.access(path, os.X_OK))
-    return found
+        if reason:
+            lacking.append(f"~/{name}: {reason}")
+        else:
+            found[name] = HomeFile(content, os.access(path, os.X_OK))
+    return found, lacking
+
+
+def _content(path: Path) -> tuple[bytes, str]:
+    """Return a file's content, or why it stays outside."""
+    name = path.name.lower()
+    if any(fnmatchcase(name, each) for each in HIDDEN) and not any(
+        fnmatchcase(name, each) for each in SHOWN
+    ):
+        return b"", "by its name it holds a credential"
+    try:
+        if path.stat().st_size > _MAX_FILE:
+            return b"", f"it is larger than {_MAX_FILE >> 20} MiB"
+        content = path.read_bytes()
+    except OSError as error:
+        return b"", error.strerror or "it cannot be read"
+    if _MARKED.search(content.decode("latin-1")):
+        return b"", "there is a credential in it"
+    return content, ""
 
 
 def is_secret(name: str, value: str) -> bool:
@@ -159,6 +203,10 @@ def _paths(directory: Path) -> list[Path]:
         return []
     below = [each for top in tops if top.name in _DIRECTORIES for each in sorted(top.rglob("*"))]
     return [top for top in tops if _FILES.fullmatch(top.name)] + below
+
+
+def _holds_marked(value: object) -> bool:
+    return _MARKED.search(json.dumps(value)) is not None
 
 
 def _is_random(word: str) -> bool:

@@ -30,15 +30,16 @@ def home_files(
     known = _read_json(home / ".claude.json")
     brought, lacking = claudestate.state(known, places)
     settings, also = claudestate.settings(_read_json(home / ".claude/settings.json"), environ)
+    written, left = claudestate.files(home / ".claude")
     files = {
-        **claudestate.files(home / ".claude"),
+        **written,
         ".claude.json": HomeFile(_encode(state(_looks(known) | brought, places, environ))),
         ".claude/settings.json": HomeFile(_encode(settings)),
     }
     login = login_file(home, environ)
     if login:
         files[".claude/.credentials.json"] = HomeFile(login)
-    return files, [*also, *lacking]
+    return files, [*also, *lacking, *left]
 
 
 def login_file(home: Path, environ: Mapping[str, str]) -> bytes:

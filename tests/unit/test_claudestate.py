@@ -158,11 +158,56 @@ def test_files_that_people_write_are_there_and_programs_run(tmp_path):
     (tmp_path / "hooks/gone").symlink_to("nowhere")
     (tmp_path / "large.md").write_bytes(b"x" * (claudestate._MAX_FILE + 1))
     os.mkfifo(tmp_path / "pipe.sh")
-    found = claudestate.files(tmp_path)
+    found, lacking = claudestate.files(tmp_path)
+    assert lacking == ["~/.claude/large.md: it is larger than 1 MiB"]
     assert set(found) == {f".claude/{name}" for name in there}
     for name, mode in there.items():
         assert found[f".claude/{name}"].mode == (0o700 if mode & 0o100 else 0o600)
 
 
 def test_no_directory_is_no_file(tmp_path):
-    assert claudestate.files(tmp_path / "nowhere") == {}
+    assert claudestate.files(tmp_path / "nowhere") == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hooks/post.sh", "curl -H 'Authorization: Bearer ghp_0123456789abcdef0123'"),
+        ("commands/ask.md", "use sk-ant-api03-0123456789abcdef"),
+        ("scripts/key", "-----BEGIN OPENSSH PRIVATE KEY-----"),
+        ("scripts/.env", "A=1"),
+        ("bin/deploy.pem", "x"),
+    ],
+)
+def test_a_file_with_a_credential_stays_outside_and_is_named(tmp_path, name, text):
+    path = tmp_path / name
+    path.parent.mkdir()
+    path.write_text(text)
+    (path.parent / "plain.md").write_text("use Bearer $TOKEN, as in sk-..., at https://a:b@host")
+    found, lacking = claudestate.files(tmp_path)
+    assert list(found) == [f".claude/{path.parent.name}/plain.md"]
+    assert [line.partition(":")[0] for line in lacking] == [f"~/.claude/{name}"]
+    assert text not in str(lacking)
+
+
+def test_more_files_than_are_brought_are_told(tmp_path):
+    (tmp_path / "commands").mkdir()
+    for number in range(claudestate._MAX_FILES + 1):
+        (tmp_path / f"commands/{number:04}.md").touch()
+    found, lacking = claudestate.files(tmp_path)
+    assert len(found) == claudestate._MAX_FILES
+    assert len(lacking) == 1
+    assert "0500.md and what comes after it" in lacking[0]
+
+
+def test_a_credential_anywhere_in_settings_stays_outside():
+    token = "ghp_0123456789abcdef0123"
+    hook = {"hooks": [{"type": "command", "command": f"curl -H 'Authorization: {token}' x"}]}
+    kept, lacking = claudestate.settings({"hooks": {"Stop": [hook]}, "model": "opus"})
+    assert "hooks" not in kept
+    assert kept["model"] == "opus"
+    project = {"allowedTools": [f"Bash(curl {token})"], "enabledMcpjsonServers": ["a"]}
+    state, also = claudestate.state({"projects": {"/p": project}}, (Path("/p"),))
+    assert state["projects"]["/p"] == {"enabledMcpjsonServers": ["a"], "mcpServers": {}}
+    assert token not in json.dumps([kept, state, lacking, also])
+    assert len(lacking) == len(also) == 1
