@@ -223,3 +223,24 @@ def test_find_says_what_stat_says(world):
     assert device == there.st_dev
     assert marks[b"./a b\n"] == (there.st_ino, there.st_ctime_ns)
     assert marks[b"."] == (world.top.stat().st_ino, world.top.stat().st_ctime_ns)
+
+
+@pytest.mark.usefixtures("_settled")
+def test_nothing_is_listed_through_a_link_that_has_taken_a_directorys_place(world):
+    write(world.top / "a/b/.env", "x")
+    assert scanned(world)[0] == ("a/b/.env",)
+    (world.top / "a").rename(world.top / "moved")
+    (world.top / "a").symlink_to("moved")
+    assert scanned(world) == (("moved/b/.env",), True)
+
+
+def test_a_directory_of_another_file_system_counts_as_changed(world):
+    top = os.open(world.top, os.O_RDONLY)
+    device = os.fstat(top).st_dev
+    assert treecache._mark(top, b".", device) == (
+        world.top.stat().st_ino,
+        world.top.stat().st_ctime_ns,
+    )
+    assert treecache._mark(top, b".", device + 1) == treecache._NONE
+    assert treecache._settled(treecache._NONE, 1 << 62) == treecache._UNSURE
+    os.close(top)
