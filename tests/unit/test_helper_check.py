@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clsecure.helper import layout
+from clsecure.helper import caches, layout
 from clsecure.helper.check import check_exec, check_session, check_worker
 from clsecure.helper.idmap import id_map
 from clsecure.helper.layout import Host, check_places, outermost, within, writable_places
@@ -218,3 +218,15 @@ def test_the_id_map_swaps_two_and_leaves_the_others(pair):
             assert mapped(number) == number
     assert len(extents) <= 5
     assert all(count > 0 for _, _, count in extents)
+
+
+@pytest.mark.parametrize("path", ["/" + "a" * 300, "/" + "é" * 140, "/" + "a/" * 100])
+def test_a_cache_whose_layer_could_have_no_name_is_refused(path):
+    with pytest.raises(Refusal, match="too long"):
+        caches.check(path)
+
+
+def test_every_cache_has_a_layer_of_its_own():
+    paths = ["/a/b", "/a%2Fb", "/a%b", "/a/b/", "/A/b"]
+    assert len({caches.area(path) for path in paths}) == len(paths)
+    assert all(caches.area(path).count("/") == 1 for path in paths)
