@@ -61,6 +61,14 @@ class Provider(StrEnum):
     KIMI = "kimi"
 
 
+class Credentials(StrEnum):
+    """Which credentials of the agent's are in the box."""
+
+    AUTO = "auto"  # no key; of a subscription's login the access token
+    BROKER = "broker"  # none
+    INSIDE = "inside"  # all
+
+
 class AgentName(StrEnum):
     """The coding agents that clsecure knows."""
 
@@ -108,6 +116,9 @@ class Secret:
     def reveal(self) -> str:
         """Return the secret itself."""
         return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
 
     def __repr__(self) -> str:
         return "Secret(…)"

@@ -25,7 +25,7 @@ _SERVER_SETTINGS = ("allowedTools", "enabledMcpjsonServers", "disabledMcpjsonSer
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent", "mcp-protocol-version"})
 _SECRET_NAME = re.compile(
     r"key|token|secret|passw|passphrase|auth|credential|cookie|private|session|dsn|(^|_)pat($|_)"
-    r"|(^|_)pwd($|_)|database_url|connection",
+    r"|(^|_)pwd($|_)|database_url|connection|custom_headers",
     re.IGNORECASE,
 )
 # As the issuers of tokens mark them, and what is long and random enough to be one.
@@ -68,13 +68,14 @@ def settings(
 ) -> tuple[dict[str, object], list[str]]:
     """Return the human's settings as a session has them, and what they lack.
 
-    `handed` are the variables that the agent is given at each start, by their names.
+    `handed` are the variables that the agent is given at each start, by their names, and what the
+    door of its API puts into requests.
     """
     kept = {name: value for name, value in known.items() if name not in _CREDENTIAL_PROGRAMS}
     lacking = [
         f"your Claude setting {name}: a program that hands out credentials"
         for name in known
-        if name not in kept
+        if name not in kept and name not in handed
     ]
     given = _mapping(kept.get("env"))
     variables, secret = _parted({name: given[name] for name in given if name not in handed})
@@ -88,6 +89,7 @@ def settings(
     if permissions.pop("disableBypassPermissionsMode", None) is not None:
         kept["permissions"] = permissions  # the box is what stands in for the prompts
     kept["skipDangerousModePermissionPrompt"] = True
+    kept["skipWebFetchPreflight"] = True  # it asks the API's host; here the allow-list decides
     return kept, lacking
 
 

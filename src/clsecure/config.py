@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from clsecure.choices import (
     AgentName,
+    Credentials,
     Docker,
     Engine,
     Mode,
@@ -54,6 +55,9 @@ class Config(NamedTuple):
     expose: tuple[str, ...]
     agent: AgentName
     agent_command: str | None
+    credentials: Credentials
+    api_key_command: str | None
+    web_tools: bool
     provider: Provider
     kimi_api_key: Secret | None
     memory: int | None

@@ -134,6 +134,7 @@ def info(plan: Plan) -> dict[str, object]:
         "engine": plan.engine,
         "workspace": workspace_words(plan),
         "network": plan.network_words,
+        "credentials": list(plan.held.lines),
         "limits": limits.words(plan.config),
         "home": str(plan.facts.home),
         "base": repository.head.commit,

@@ -33,20 +33,41 @@ _QUIET = {
 }
 _SETTINGS = ".claude/settings.json"
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_LOOPBACK, _DOOR_PORT = "127.0.0.1", 3127
+# Of claude's settings, for the door alone: they are not the agent's to have.
+KEPT = ("ANTHROPIC_CUSTOM_HEADERS", "CLAUDE_CODE_API_KEY_HELPER_TTL_MS")
 _PORTS = {"http": 80, "https": 443}
 
 
 class Endpoint(NamedTuple):
-    """The agent's API. On the human's own loopback it needs a door of its own in the box."""
+    """The agent's API. On the human's own loopback it needs a door of its own in the box.
 
-    url: str
+    `path` is the beginning of its paths, without a slash at its end; `user` what stands before the
+    host, a name and a password.
+    """
+
     host: str
     port: int
+    scheme: str = "https"
+    path: str = ""
+    user: Secret | None = None
 
     @property
     def is_on_loopback(self) -> bool:
         """Whether it is a gateway on the human's own machine."""
         return self.host in _LOOPBACK_NAMES
+
+    @property
+    def has_usual_port(self) -> bool:
+        """Whether its port is the one of its scheme."""
+        return self.port == _PORTS[self.scheme]
+
+    @property
+    def door(self) -> tuple[str, int]:
+        """Where in the box its door is: address and port."""
+        if not self.is_on_loopback:
+            return _LOOPBACK, _DOOR_PORT
+        return (self.host if self.host == "::1" else _LOOPBACK), self.port
 
 
 def with_settings(environ: Mapping[str, str], home: Path) -> Mapping[str, str]:
@@ -55,24 +76,34 @@ def with_settings(environ: Mapping[str, str], home: Path) -> Mapping[str, str]:
         content = (home / _SETTINGS).read_bytes()
     except OSError:
         return environ
-    if not any(name.encode() in content for name in FORWARDED):
+    names = (*FORWARDED, *KEPT)
+    if not any(name.encode() in content for name in names):
         return environ
     import json  # few people have their gateway there
 
     try:
         named = json.loads(content)["env"]
-        found = {name: str(named[name]) for name in FORWARDED if named.get(name)}
+        found = {name: str(named[name]) for name in names if named.get(name)}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return environ
     return {**environ, **found}
 
 
-def find(environ: Mapping[str, str], provider: Provider) -> Endpoint:
-    """Return the API that the human's settings name; raises UserError (USAGE)."""
-    url = (
-        KIMI_URL if provider is Provider.KIMI else environ.get("ANTHROPIC_BASE_URL") or DEFAULT_URL
-    )
-    return parse(url, "ANTHROPIC_BASE_URL", DEFAULT_URL)
+def with_provider(
+    environ: Mapping[str, str], provider: Provider, kimi_key: Secret | None
+) -> Mapping[str, str]:
+    """Return the environment as the provider needs it; raises UserError (MISSING) for no key."""
+    if provider is not Provider.KIMI:
+        return environ
+    if kimi_key is None:
+        raise UserError(
+            "provider kimi needs a key",
+            hint="set KIMI_API_KEY, or kimi_api_key in your configuration",
+            code=ExitCode.MISSING,
+        )
+    others = {"ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_CUSTOM_HEADERS"}
+    kept = {name: value for name, value in environ.items() if name not in others}
+    return {**kept, "ANTHROPIC_BASE_URL": KIMI_URL, "ANTHROPIC_API_KEY": kimi_key.reveal()}
 
 
 def parse(url: str, variable: str, example: str) -> Endpoint:
@@ -81,30 +112,27 @@ def parse(url: str, variable: str, example: str) -> Endpoint:
 
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        found = Endpoint(
+            parts.hostname or "",
+            parts.port or _PORTS[parts.scheme],
+            parts.scheme,
+            parts.path.rstrip("/"),
+            Secret(f"{parts.username or ''}:{parts.password or ''}")
+            if "@" in parts.netloc
+            else None,
+        )
     except (ValueError, KeyError):
-        host, port = "", 0
-    if not host:
+        found = Endpoint("", 0)
+    if not found.host:
         raise UserError(
             f"{variable} is not an http or https URL",
             hint=f"for example {example}",
             code=ExitCode.USAGE,
         )
-    return Endpoint(url, host, port)
+    return found
 
 
-def variables(
-    environ: Mapping[str, str], provider: Provider, kimi_key: Secret | None, network: Network
-) -> dict[str, str]:
-    """Return the agent's variables for its API; raises UserError (MISSING) for a missing key."""
+def variables(environ: Mapping[str, str], network: Network) -> dict[str, str]:
+    """Return claude's variables for its API."""
     given = {name: environ[name] for name in FORWARDED if environ.get(name)}
-    if provider is Provider.KIMI:
-        if kimi_key is None:
-            raise UserError(
-                "provider kimi needs a key",
-                hint="set KIMI_API_KEY, or kimi_api_key in your configuration",
-                code=ExitCode.MISSING,
-            )
-        given.pop("ANTHROPIC_AUTH_TOKEN", None)
-        given |= {"ANTHROPIC_BASE_URL": KIMI_URL, "ANTHROPIC_API_KEY": kimi_key.reveal()}
     return given if network is Network.OPEN else {**_QUIET, **given}

@@ -12,45 +12,36 @@ from pathlib import Path
 
 from clsecure import claudestate
 from clsecure.claudestate import HomeFile
+from clsecure.credentials import LOGIN_FILE, Held
 from clsecure.helper.engines import PYTHON
 from clsecure.helper.inside import settle
 
 _LOOKS = ("theme", "editorMode", "preferredNotifChannel", "verbose")
-_OTHER_CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 
 
 def home_files(
-    home: Path, places: tuple[Path, ...], environ: Mapping[str, str]
+    home: Path, places: tuple[Path, ...], environ: Mapping[str, str], held: Held
 ) -> tuple[dict[str, HomeFile], list[str]]:
     """Return the first files of a worker's home, by relative path, and what was left out of them.
 
-    `places` are the directories in which the agent will be started. Of a subscription login only
-    the access token goes in: a refresh inside would log the human out (refresh tokens rotate).
+    `places` are the directories in which the agent will be started, `environ` its variables.
     """
     known = _read_json(home / ".claude.json")
     brought, lacking = claudestate.state(known, places)
-    settings, also = claudestate.settings(_read_json(home / ".claude/settings.json"), environ)
+    read = _read_json(home / ".claude/settings.json")
+    settings, also = claudestate.settings(read, {*environ, *held.put_in})
     written, left = claudestate.files(home / ".claude")
     files = {
         **written,
         ".claude.json": HomeFile(_encode(state(_looks(known) | brought, places, environ))),
         ".claude/settings.json": HomeFile(_encode(settings)),
     }
-    login = login_file(home, environ)
-    if login:
-        files[".claude/.credentials.json"] = HomeFile(login)
+    if held.login:
+        files[LOGIN_FILE] = HomeFile(held.login.reveal().encode())
     return files, [*also, *lacking, *left]
 
 
-def login_file(home: Path, environ: Mapping[str, str]) -> bytes:
-    """Return what the session gets of the human's subscription login; empty if it needs none."""
-    if any(environ.get(name) for name in _OTHER_CREDENTIALS):
-        return b""
-    login = _login(_read_json(home / ".claude/.credentials.json"))
-    return _encode(login) if login else b""
-
-
-def mark(home: Path, places: tuple[Path, ...], environ: Mapping[str, str]) -> str:
+def mark(places: tuple[Path, ...], environ: Mapping[str, str], held: Held) -> str:
     """Return a mark that differs when `settling` would settle anything else.
 
     Not a digest to be relied on against anybody: it tells changes, and says little of the key.
@@ -58,19 +49,18 @@ def mark(home: Path, places: tuple[Path, ...], environ: Mapping[str, str]) -> st
     from zlib import crc32
 
     key = environ.get("ANTHROPIC_API_KEY", "")
-    words = [str(place) for place in places] + [key, login_file(home, environ).decode()]
+    words = [str(place) for place in places] + [key, held.login.reveal()]
     return f"{crc32(json.dumps(words).encode()):08x}"
 
 
 def settling(
-    argv: tuple[str, ...], home: Path, places: tuple[Path, ...], environ: Mapping[str, str]
+    argv: tuple[str, ...], places: tuple[Path, ...], environ: Mapping[str, str], held: Held
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return command and variables that first settle a kept home, as the worker, for this start."""
     source = Path(settle.__file__).read_text(encoding="utf-8")
     trusted = json.dumps([str(place) for place in places])
-    login = login_file(home, environ)
-    variables = {**environ, settle.LOGIN: login.decode()} if login else dict(environ)
-    return (PYTHON, "-IS", "-c", source, trusted, *argv), variables
+    login = {settle.LOGIN: held.login.reveal()} if held.login else {}
+    return (PYTHON, "-IS", "-c", source, trusted, *argv), {**environ, **login}
 
 
 def state(
@@ -86,20 +76,6 @@ def state(
 
 def _looks(known: Mapping[str, object]) -> dict[str, object]:
     return {name: known[name] for name in _LOOKS if name in known}
-
-
-def _login(credentials: Mapping[str, object]) -> dict[str, object] | None:
-    login = credentials.get("claudeAiOauth")
-    if not isinstance(login, dict) or not login.get("accessToken"):
-        return None
-    kept = ("accessToken", "scopes", "subscriptionType", "rateLimitTier")
-    return {
-        "claudeAiOauth": {
-            **{name: login[name] for name in kept if name in login},
-            "refreshToken": None,
-            "expiresAt": None,
-        }
-    }
 
 
 def _read_json(path: Path) -> dict[str, object]:

@@ -16,6 +16,7 @@ from clsecure.helper.protocol import Listener
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from clsecure.egress.routes import Route
     from clsecure.egress.service import Service
     from clsecure.endpoint import Endpoint
     from clsecure.helper.protocol import Session
@@ -31,23 +32,26 @@ _DOORS = (  # role, kind, port
 )
 
 
-def listeners(api: Endpoint | None) -> tuple[Listener, ...]:
-    """Return the sockets that listen in the box, none where nothing passes; raises UserError."""
+def listeners(api: Endpoint | None, *, has_routes: bool = False) -> tuple[Listener, ...]:
+    """Return the sockets that listen in the box, none where nothing passes; raises UserError.
+
+    With `has_routes` the agent's APIs are reached by a door of theirs.
+    """
     if api is None:
         return ()
     doors = tuple(
         Listener(role=role, kind=kind, address=_LOOPBACK, port=port) for role, kind, port in _DOORS
     )
-    if not api.is_on_loopback:
+    if not (api.is_on_loopback or has_routes):
         return doors
-    if api.port in {port for _, _, port in _DOORS}:
+    address, port = api.door
+    if port in {port for _, _, port in _DOORS}:
         raise UserError(
-            f"the box needs port {api.port} of its loopback, where the agent's API is to be",
+            f"the box needs port {port} of its loopback, where the agent's API is to be",
             hint="let your gateway listen on another port",
             code=ExitCode.USAGE,
         )
-    address = api.host if api.host == "::1" else _LOOPBACK
-    return (*doors, Listener(role="api", kind="tcp", address=address, port=api.port))
+    return (*doors, Listener(role="api", kind="tcp", address=address, port=port))
 
 
 def docker_socket(environ: Mapping[str, str]) -> Path:
@@ -85,9 +89,16 @@ def publish(plan: Plan, stack: ExitStack) -> list[tuple[str, int]]:
 
 
 def serve(
-    plan: Plan, session: Session, sockets: Sequence[tuple[str, int]], environ: Mapping[str, str]
+    plan: Plan,
+    session: Session,
+    sockets: Sequence[tuple[str, int]],
+    environ: Mapping[str, str],
+    routes: tuple[Route, ...] = (),
 ) -> Service:
-    """Start the egress service for these sockets, role and descriptor; they stay open here."""
+    """Start the egress service for these sockets, role and descriptor; they stay open here.
+
+    `routes` are the plan's, with what commands print for them.
+    """
     from clsecure.egress import service
 
     api = plan.endpoint
@@ -100,10 +111,11 @@ def serve(
     settings = service.Settings(
         level=plan.config.network,
         allow=plan.config.allow,
-        api=(api.host, api.port) if api else None,
+        api=(api.host, api.port) if api and not routes else None,
         directory=paths.network_directory(environ),
         control=session.worker,
         docker=str(docker_socket(environ)) if plan.config.docker is Docker.HOST else "",
         about=about,
+        routes=routes,
     )
     return service.start(settings, sockets)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from clsecure import agent, agents, endpoint, exposing, tools
+from clsecure import agent, agents, credentials, endpoint, exposing, tools
 from clsecure.agents import reach
 from clsecure.choices import AGENT, Docker, Mode, Need, Network, WorkspaceKind
 from clsecure.config import Config
@@ -66,6 +66,7 @@ class Plan(NamedTuple):
     agent: agent.Agent | None  # None: a command of the human's is run instead
     endpoint: endpoint.Endpoint | None  # None: nothing passes
     agent_environment: Mapping[str, str]
+    held: credentials.Held
     tools: tools.Tools
     path: tuple[str, ...]  # the directories of programs, but for the system's
     may_fetch: bool = True  # whether an image that is missing may be pulled
@@ -101,18 +102,20 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
         require_podman("docker = podman")
     workspace, reason = _workspace(config, facts)
     declared = agents.chosen(config.agent, config.agent_command)
+    reach.refuse_provider(config.provider, declared)
     if declared.is_settled:
         environ = endpoint.with_settings(environ, facts.home)
+    if need is not Need.NONE:
+        environ = endpoint.with_provider(environ, config.provider, config.kimi_api_key)
     api = None
     if config.network is not Network.NONE:
-        api = reach.find(environ, config.provider, declared)
-        config = config._replace(allow=_allowed(config.allow, reach.further(environ, declared)))
-    found = _agent(config, facts, environ, need, declared)
-    variables = (
-        reach.variables(environ, config.provider, config.kimi_api_key, config.network, declared)
-        if found
-        else {}
-    )
+        api = reach.place(environ, reach.own(environ, declared))
+    held = _held(config, facts, environ, need, declared)
+    if api:
+        further = reach.further(environ, declared, held.hosts)
+        config = config._replace(allow=_allowed(config.allow, further))
+    found = _agent(config, facts, held.environ, need, declared)
+    variables = reach.variables(held.environ, config.network, declared) if found else {}
     session = config.session or ""
     shown = _tools(config, facts, environ, found, need)
     return Plan(
@@ -126,6 +129,7 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
         agent=found,
         endpoint=api,
         agent_environment=variables,
+        held=held,
         may_fetch=need is not Need.NONE,
         tools=shown,
         path=_path(facts, environ, found, shown),
@@ -187,6 +191,19 @@ def _allowed(asked: tuple[str, ...], further: tuple[str, ...]) -> tuple[str, ...
     return tuple(dict.fromkeys((*asked, *further)))
 
 
+def _held(
+    config: Config,
+    facts: Facts,
+    environ: Mapping[str, str],
+    need: Need,
+    declared: agents.Declaration,
+) -> credentials.Held:
+    if need is Need.NONE:  # the way home needs no agent
+        return credentials.Held(environ)
+    door = reach.place(environ, reach.own(environ, declared)).door
+    return credentials.hold(environ, config, declared, facts.home, door)
+
+
 def _agent(
     config: Config,
     facts: Facts,
@@ -197,6 +214,8 @@ def _agent(
     if need is Need.NONE:
         return None
     told = reach.arguments(environ, declared)
+    if not config.web_tools:
+        told += declared.no_web_tools
     declared = declared.replace(no_prompts=(*declared.no_prompts, *told))
     if config.mode is Mode.CONTAINER and config.image == AGENT:
         return agent.of_image(declared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clsecure.choices import AgentName, Docker, Network, Provider
+from clsecure.choices import AgentName, Credentials, Docker, Network, Provider
 from clsecure.declaration import BUILDING, SETTINGS, Flag, Group, Kind, Option
 
 # Untracked files with these names are not shown to the agent; `SHOWN` are the harmless ones among
@@ -160,6 +160,47 @@ REACH: tuple[Option, ...] = (
         meaning="A program that is run as the agent, with its arguments: a wrapper of claude, or "
         "any other. It gets the variables and the API of claude; what else it needs to reach, "
         "`allow` lists. It wins over `agent`.",
+    ),
+    Option(
+        name="credentials",
+        kind=Kind.CHOICE,
+        group=Group.REACH,
+        flags=(Flag(("--credentials",), "where the agent's credentials are", metavar="WHERE"),),
+        commands=SETTINGS,
+        default=Credentials.AUTO,
+        key="credentials",
+        choices=Credentials,
+        meaning="`auto`: keys stay outside, where they are put into the agent's requests to its "
+        "own API; of a subscription's login the access token is inside, without the one that "
+        "renews it. `broker`: that token stays outside, too; the terms of subscriptions speak of "
+        "ordinary use of the vendor's own programs, so this is yours to decide. `inside`: the "
+        "agent has its credentials, for programs that find their API at one address alone.",
+    ),
+    Option(
+        name="api_key_command",
+        kind=Kind.TEXT,
+        group=Group.REACH,
+        flags=(),
+        commands=SETTINGS,
+        key="api_key_command",
+        meaning="A line for the shell that prints the key of the agent's API, where no variable "
+        "holds one: `pass show anthropic`, `op read op://work/anthropic/key`, `secret-tool lookup "
+        "service anthropic`, `keyctl print %user:anthropic`. It runs on the host, as you, before "
+        "the agent starts.",
+    ),
+    Option(
+        name="web_tools",
+        kind=Kind.BOOLEAN,
+        group=Group.REACH,
+        flags=(
+            Flag(("--web-tools",), "let the API's servers search and run for it", constant=True),
+            Flag(("--no-web-tools",), "let them do neither (default)", constant=False),
+        ),
+        commands=SETTINGS,
+        default=False,
+        key="web_tools",
+        meaning="Whether requests may ask for tools that run at the API itself (web search, code "
+        "execution, connectors). What these reach, `allow` does not decide.",
     ),
     Option(
         name="provider",

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from clsecure import limits, network, privileged
+from clsecure import credentials, limits, network, privileged
 from clsecure import plan as planning
 from clsecure.agent import history_directory
 from clsecure.choices import HOST, Mode, WorkspaceKind
@@ -117,6 +117,7 @@ def open_box(
     with ExitStack() as stack:
         doors = stack.enter_context(ExitStack())  # to be open only while they are served
         published = network.publish(plan, doors)
+        routes = credentials.fetch(plan.held.routes, output)
         if plan.config.mode is Mode.CONTAINER and plan.config.image != HOST:
             plan = _with_image(opening, environ, output)
             opening = opening._replace(plan=plan)
@@ -138,7 +139,7 @@ def open_box(
         served = None
         if listeners:
             roles = [*zip(opened.sockets, listeners, strict=True), *published]
-            served = network.serve(plan, opened.session, roles, environ)
+            served = network.serve(plan, opened.session, roles, environ, routes)
             stack.callback(served.close)
         doors.close()
         for warning in opened.warnings:
@@ -193,7 +194,7 @@ def _create(
     plan, repository = opening.plan, opening.plan.facts.repository
     seed = gitseed.git_seed(repository)
     places = (plan.project, plan.facts.cwd)
-    files, lacking = home_files(plan.facts.home, places, plan.agent_environment)
+    files, lacking = home_files(plan.facts.home, places, plan.agent_environment, plan.held)
     for line in lacking if plan.declared.is_settled else ():
         output.note(f"not in the session: {escape(line)}")
     if seed.home_config:
@@ -294,7 +295,7 @@ def open_request(
         caches=tuple(one.path for one in shown.caches),
         covered=shown.covered,
         masks=() if is_clone else hidden,
-        listeners=network.listeners(api),
+        listeners=network.listeners(api, has_routes=bool(plan.held.routes)),
         limits=limits.asked(plan.config),
         broker=api is not None,
         docker=plan.config.docker.value,

@@ -107,7 +107,9 @@ def test_each_record_is_what_is_run(human, name, scripted):
     assert program == f"{human.home}/bin/{record.program}"
     assert set(record.no_prompts) <= set(said)
     assert "do it" in said
-    assert f"{key}=sk-test" in said
+    assert f"{key}=sk-clsecure-in-place-of-{key}" in said
+    assert f"{record.apis[0].variable}=http://127.0.0.1:3127/gw.example.org/v1" in said
+    assert "sk-test" not in ran.stdout
     assert not [line for line in said if line.startswith("OTHER_KEY")]
     assert " gw.example.org:443" in ran.stderr.replace("(", " ")
     for path, text in record.answers.items():
@@ -134,7 +136,7 @@ def test_any_program_can_be_the_agent(human, scripted):
     finally:
         human.run("rm", settings)
     assert ran.stdout.splitlines()[:4] == [str(program), "--go", "a b", "more"]
-    assert "ANTHROPIC_API_KEY=sk-test" in ran.stdout
+    assert "ANTHROPIC_API_KEY=sk-clsecure-in-place-of-ANTHROPIC_API_KEY" in ran.stdout
     assert " · my tool as claude-worker-any-" in ran.stderr
     assert shown["agent"] == f"my tool ({program})"
     assert broken.stderr.startswith("clsecure: agent_command is not a command\n")

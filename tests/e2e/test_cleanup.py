@@ -44,4 +44,4 @@ def test_a_command_in_the_box_finds_the_agent_and_only_a_shell_its_key(human):
     ended = human.clsecure("exec", "--", "claude", cwd=project, env=env)
     assert ended.stdout == "agent with no key\n"
     ended = human.clsecure("shell", cwd=project, env=env, stdin="claude\nexit\n")
-    assert "agent with key-of-a-test\n" in ended.stdout
+    assert "agent with sk-clsecure-in-place-of-ANTHROPIC_API_KEY\n" in ended.stdout

@@ -24,6 +24,11 @@ _FORWARDED = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "API_TIMEOUT_MS": "1000",
 }
+_IN_PLACE = {
+    "ANTHROPIC_BASE_URL": "http://127.0.0.1:3127/gateway.example.org/path",
+    "ANTHROPIC_AUTH_TOKEN": "sk-clsecure-in-place-of-ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_API_KEY": "sk-clsecure-in-place-of-ANTHROPIC_API_KEY",
+}
 _NOT = {"GH_TOKEN": "gh-secret", "AWS_SECRET_ACCESS_KEY": "aws", "SSH_AUTH_SOCK": "/tmp/x"}
 
 
@@ -38,7 +43,7 @@ def test_variables(human, kind):
     human.agent("env -0")
     given = {**_FORWARDED, **_NOT, "COLORTERM": "truecolor", "TZ": "Asia/Tokyo"}
     inside = variables(human.clsecure(*kind.flags, "-s", "name", cwd=top, env=given).stdout)
-    assert {name: inside.get(name) for name in _FORWARDED} == _FORWARDED
+    assert {name: inside.get(name) for name in _FORWARDED} == {**_FORWARDED, **_IN_PLACE}
     assert not set(_NOT) & set(inside)
     assert inside["CLSECURE_SESSION"] == "name"
     assert (inside["TZ"], inside["COLORTERM"]) == ("Asia/Tokyo", "truecolor")
@@ -50,6 +55,9 @@ def test_variables(human, kind):
         human.clsecure("exec", "-s", "name", "--", "env", "-0", cwd=top, env=given).stdout
     )
     assert not set(_FORWARDED) & set(plain)
+    words = ("--credentials", "inside", "-s", "name")
+    given_in = variables(human.clsecure(*kind.flags, *words, cwd=top, env=given).stdout)
+    assert {name: given_in.get(name) for name in _FORWARDED} == _FORWARDED
 
 
 _WHO = {
@@ -94,8 +102,9 @@ def test_the_kimi_provider(human):
     env = {"PROVIDER": "kimi", "KIMI_API_KEY": _SECRET, "ANTHROPIC_AUTH_TOKEN": "other"}
     ran = human.clsecure(cwd=top, env=env)
     inside = variables(ran.stdout)
-    assert inside["ANTHROPIC_BASE_URL"] == "https://api.kimi.com/coding/"
-    assert inside["ANTHROPIC_API_KEY"] == _SECRET
+    assert inside["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:3127/api.kimi.com/coding"
+    assert inside["ANTHROPIC_API_KEY"] == _IN_PLACE["ANTHROPIC_API_KEY"]
+    assert _SECRET not in ran.stdout
     assert "ANTHROPIC_AUTH_TOKEN" not in inside
     assert "network: the agent's API only (api.kimi.com:443)" in ran.stderr
     ran = human.clsecure("--provider", "kimi", cwd=top, code=4)
@@ -110,8 +119,9 @@ def test_no_secret_in_any_command_line_or_log(human, kind):
     env = {"ANTHROPIC_API_KEY": _SECRET, "CLSECURE_DEBUG": "1", "HOME": str(human.home)}
     seen = []
     for _ in ("first", "resumed"):
+        words = (*kind.flags, "--credentials", "inside")
         running = human.start(
-            *kind.flags, cwd=top, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            *words, cwd=top, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert running.stdout.readline() == b"ready\n"
         seen += [line for line in _command_lines() if b"runuser" not in line]

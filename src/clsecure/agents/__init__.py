@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from importlib import import_module
 from typing import NamedTuple
 
@@ -11,17 +12,27 @@ from clsecure.errors import ExitCode, UserError
 from clsecure.helper.records import Record
 
 
+class Dialect(StrEnum):
+    """Whose requests an API understands, so that they can be judged."""
+
+    ANTHROPIC = "anthropic"
+    OPENAI = "openai"
+    GEMINI = "gemini"
+    OTHER = "other"  # nothing is known of its requests
+
+
 class Api(NamedTuple):
     """One API that an agent can talk to: where it is, and the variables of its key.
 
     `variable` names another place; `arguments` say it to an agent that reads no variable, where
-    `{url}` is in them.
+    `{url}` is in them. `dialect` is whose requests it understands.
     """
 
     url: str
     keys: tuple[str, ...] = ()
     variable: str = ""
     arguments: tuple[str, ...] = ()
+    dialect: Dialect = Dialect.OTHER
 
 
 class Declaration(Record):
@@ -34,6 +45,7 @@ class Declaration(Record):
     resume: tuple[str, ...]  # those that go on with the last conversation
     headless: tuple[str, ...]  # those before a prompt, for a run without a screen
     apis: tuple[Api, ...]  # the first is the usual one
+    no_web_tools: tuple[str, ...] = ()  # its arguments without tools that the API's servers run
     commands: tuple[str, ...] = ()  # after which, and not before, `no_prompts` stand
     places: tuple[str, ...] = ()  # where its installers put it, if not on PATH
     forwarded: tuple[str, ...] = ()  # further variables of the human's

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clsecure.agents import Api, Declaration
+from clsecure.agents import Api, Declaration, Dialect
 
 AGENT = Declaration(
     name="aider",
@@ -12,8 +12,16 @@ AGENT = Declaration(
     resume=("--restore-chat-history",),
     headless=("--message",),
     apis=(
-        Api("https://api.openai.com/v1", ("OPENAI_API_KEY",), "OPENAI_API_BASE"),
-        Api("https://api.anthropic.com", ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL"),
+        Api(
+            "https://api.openai.com/v1", ("OPENAI_API_KEY",), "OPENAI_API_BASE", (), Dialect.OPENAI
+        ),
+        Api(
+            "https://api.anthropic.com",
+            ("ANTHROPIC_API_KEY",),
+            "ANTHROPIC_BASE_URL",
+            (),
+            Dialect.ANTHROPIC,
+        ),
         Api("https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",)),
         Api("https://generativelanguage.googleapis.com", ("GEMINI_API_KEY",)),
     ),

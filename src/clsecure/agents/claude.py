@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clsecure import endpoint
-from clsecure.agents import Api, Declaration
+from clsecure.agents import Api, Declaration, Dialect
 
 AGENT = Declaration(
     name="claude",
@@ -17,6 +17,7 @@ AGENT = Declaration(
             endpoint.DEFAULT_URL,
             ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
             "ANTHROPIC_BASE_URL",
+            dialect=Dialect.ANTHROPIC,
         ),
     ),
     places=(".local/bin", ".claude/local"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clsecure.agents import Api, Declaration
+from clsecure.agents import Api, Declaration, Dialect
 
 AGENT = Declaration(
     name="codex",
@@ -10,6 +10,7 @@ AGENT = Declaration(
     install="npm install -g @openai/codex",
     no_prompts=("--dangerously-bypass-approvals-and-sandbox",),
     resume=("resume", "--last"),
+    no_web_tools=("-c", 'web_search="disabled"'),
     headless=("exec",),
     commands=("exec", "e", "resume", "review"),
     apis=(
@@ -18,6 +19,7 @@ AGENT = Declaration(
             ("OPENAI_API_KEY", "CODEX_API_KEY"),
             "OPENAI_BASE_URL",
             ("-c", 'openai_base_url="{url}"'),
+            Dialect.OPENAI,
         ),
         Api("https://chatgpt.com"),
         Api("https://auth.openai.com"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clsecure.agents import Api, Declaration
+from clsecure.agents import Api, Declaration, Dialect
 
 AGENT = Declaration(
     name="gemini",
@@ -16,6 +16,7 @@ AGENT = Declaration(
             "https://generativelanguage.googleapis.com",
             ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
             "GOOGLE_GEMINI_BASE_URL",
+            dialect=Dialect.GEMINI,
         ),
         Api("https://cloudcode-pa.googleapis.com"),
         Api("https://oauth2.googleapis.com"),

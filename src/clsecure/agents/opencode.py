@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clsecure.agents import Api, Declaration
+from clsecure.agents import Api, Declaration, Dialect
 
 AGENT = Declaration(
     name="opencode",
@@ -13,8 +13,16 @@ AGENT = Declaration(
     headless=("run",),
     commands=("run",),
     apis=(
-        Api("https://api.anthropic.com/v1", ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL"),
-        Api("https://api.openai.com/v1", ("OPENAI_API_KEY",), "OPENAI_BASE_URL"),
+        Api(
+            "https://api.anthropic.com/v1",
+            ("ANTHROPIC_API_KEY",),
+            "ANTHROPIC_BASE_URL",
+            (),
+            Dialect.ANTHROPIC,
+        ),
+        Api(
+            "https://api.openai.com/v1", ("OPENAI_API_KEY",), "OPENAI_BASE_URL", (), Dialect.OPENAI
+        ),
         Api("https://generativelanguage.googleapis.com", ("GEMINI_API_KEY",)),
         Api("https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",)),
         Api("https://opencode.ai/zen/v1", ("OPENCODE_API_KEY",)),

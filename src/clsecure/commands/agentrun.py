@@ -28,6 +28,8 @@ def run_planned(invocation: Invocation, plan: Plan, under_way: UnderWay) -> int:
             from clsecure import describe, hooks
 
             output.note(describe.start_line(opened))
+            for line in plan.held.warnings:
+                output.warn(line)
             if not opened.resumed:
                 hooks.set_up(opened, environ, output)
             code = run_agent(opened, invocation)
@@ -91,7 +93,7 @@ def _settled(
     plan, variables = opened.plan, opened.plan.agent_environment
     places = (plan.project, plan.facts.cwd)
     store = Store(paths.state_directory(invocation.environ))
-    now = firstrun.mark(plan.facts.home, places, variables)
+    now = firstrun.mark(places, variables, plan.held)
     if store.read(_SETTLED).get(opened.record.worker) == now:
         return argv, variables
     if store.read(_SETTLED).get(opened.record.worker) in tuple(AgentName):
@@ -100,9 +102,9 @@ def _settled(
     if not opened.resumed:
         return argv, variables  # its home was made with these answers a moment ago
     if plan.image is None:
-        return firstrun.settling(argv, plan.facts.home, places, variables)
+        return firstrun.settling(argv, places, variables, plan.held)
     # An image need not have a Python: outside of it, and as the worker all the same.
-    alone, more = firstrun.settling(("/bin/true",), plan.facts.home, places, variables)
+    alone, more = firstrun.settling(("/bin/true",), places, variables, plan.held)
     with open("/dev/null", "wb") as null:
         opened.box.run_inside(alone, stdin=b"", stdout=null.fileno(), env=more)
     return argv, variables

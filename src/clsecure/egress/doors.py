@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from clsecure.egress import dial, dns, httphead, inspection, relay, socks
 from clsecure.egress.gateway import Asked, Gateway
 from clsecure.egress.names import BadHost, Host, parse_host
 from clsecure.egress.refusals import Denied, Failed, blocked, explain, last_words, page
+
+if TYPE_CHECKING:
+    from clsecure.egress import apidoor
+    from clsecure.egress.routes import Route
 
 _CHUNK = 65536
 _SOCKS = b"\x05"
@@ -24,6 +29,8 @@ class Doors:
     def __init__(self, way_out: Gateway, names: dns.Names, api: tuple[Host, int] | None) -> None:
         self._gateway, self._names, self._api = way_out, names, api
         self.docker_socket = ""  # of the host's docker, where it is lent to the session
+        self.routes: tuple[Route, ...] = ()  # of the API's door
+        self._api_door: apidoor.Door | None = None
 
     async def proxy(self, inside: socket.socket) -> None:
         """Serve one connection to the explicit proxy."""
@@ -112,7 +119,10 @@ class Doors:
             await self._gateway.carry(inside, passage)
 
     async def api(self, inside: socket.socket) -> None:
-        """Serve one connection to the agent's API on the human's own loopback."""
+        """Serve one connection to the agent's API: by its requests, where there are routes."""
+        if self.routes:
+            await self._by_request(inside)
+            return
         if self._api is None:
             relay.reset(inside)
             return
@@ -122,6 +132,17 @@ class Doors:
             relay.reset(inside)
         else:
             await self._gateway.carry(inside, passage, inspect=False)
+
+    async def _by_request(self, inside: socket.socket) -> None:
+        if self._api_door is None:
+            from clsecure.egress import apidoor  # with h11 and ssl: 50 ms
+
+            self._api_door = apidoor.Door(self.routes, self._gateway_to)
+        await self._api_door.serve(inside)
+
+    def _gateway_to(self, route: Route) -> Gateway:
+        policy = self._gateway.policy.only(parse_host(route.host), route.port)
+        return Gateway(policy, self._gateway.journal)
 
     async def docker(self, inside: socket.socket) -> None:
         """Serve one connection to the host's docker, where it is lent to the session."""

@@ -101,6 +101,12 @@ class Policy:
         """Deny from now on, whatever other rules allow."""
         _move(rule, self._allowed, self._denied)
 
+    def only(self, host: Host, port: int) -> Policy:
+        """Return a policy for that API alone; what is denied in this one is denied there, too."""
+        alone = Policy(Network.FILTERED, api=(host, port))
+        alone._denied = self._denied
+        return alone
+
     def judge(self, host: Host, port: int) -> Verdict:
         """Decide on what was asked for, before its name is resolved."""
         if self.level is Network.NONE:

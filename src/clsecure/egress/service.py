@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from clsecure import child
 from clsecure.choices import Network
+from clsecure.egress.routes import Route
 
 _START_SECONDS = 0.5  # after which the agent has most likely started
 _END_SECONDS = 2.0
@@ -28,9 +29,9 @@ _MAX_SUMMARY = 1 << 20
 class Settings(NamedTuple):
     """What a session's gateway is told.
 
-    `api` is the agent's API; `on_loopback` whether that is at the human's own loopback, so that the
-    box has a door of its own for it. `about` is in each record of the log. `control` is the name of
-    the control socket in `directory`, which also has the log.
+    `api` is the agent's API, where requests to it are carried as they are. `about` is in each
+    record of the log. `control` is the name of the control socket in `directory`, which also has
+    the log.
     """
 
     level: Network
@@ -40,6 +41,7 @@ class Settings(NamedTuple):
     control: str
     about: Mapping[str, str]
     docker: str = ""  # the socket of the host's docker, where it is lent to the session
+    routes: tuple[Route, ...] = ()  # of the API's door: then no other way leads to these APIs
 
 
 class Service:

@@ -56,7 +56,7 @@ class Serving:
         self._journal = Journal(log, settings.about, self._notify)
         self._gateway = Gateway(self._policy, self._journal)
         self._doors = Doors(self._gateway, dns.Names(lambda text: parse_host(text).name), api)
-        self._doors.docker_socket = settings.docker
+        self._doors.docker_socket, self._doors.routes = settings.docker, settings.routes
         self._broker: publish.Broker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._faults: list[str] = []
