@@ -69,8 +69,6 @@ def outgoing(headers: Iterable[tuple[bytes, bytes]], pairs: Sequence[Pair]) -> H
 
 def outgoing_query(query: str, pairs: Sequence[Pair]) -> str:
     """Return the query that goes out; raises Stranger."""
-    if _QUERY_KEY not in query:
-        return query
     fields = parse_qsl(query, keep_blank_values=True)
     if not any(name == _QUERY_KEY for name, _ in fields):
         return query
