@@ -121,12 +121,12 @@ def _configure(kit) -> dict[str, str]:
 
 
 @pytest.mark.client
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, "door"])
 @pytest.mark.parametrize("kind", KINDS, ids=str, indirect=True)
 def test_the_real_client_reaches_its_api_by_name(kit, kind, way, client):
     human, name = kit.human, f"client-{kind}-{way}"
     project = human.repository(f"src/{name}")
-    without = "" if way == "proxy" else "unset $(env | grep -io '^[a-z_]*_proxy'); "
+    without = "" if way != "direct" else "unset $(env | grep -io '^[a-z_]*_proxy'); "
     program = client.resolve()
     human.agent(
         f'{without}export NODE_EXTRA_CA_CERTS={kit.place}/ca.pem; exec {program} "$@"',
@@ -145,6 +145,10 @@ def test_the_real_client_reaches_its_api_by_name(kit, kind, way, client):
             "CLAUDE_CODE_MAX_RETRIES": "1",
         }
         exposed = ("--expose", kit.place, "--expose", program.parent)
+        if way == "door":
+            variables["NODE_EXTRA_CA_CERTS"] = f"{kit.place}/ca.pem"
+        else:  # the client itself speaks TLS to its API
+            exposed = (*exposed, "--credentials", "inside")
         ran = human.clsecure(
             *kind.flags, *exposed, "--", "-p", "go", cwd=project, env=variables, seconds=SECONDS
         )
@@ -152,7 +156,7 @@ def test_the_real_client_reaches_its_api_by_name(kit, kind, way, client):
     assert not api.failed_expectations()
     decided = {(each["host"], each["way"], each["verdict"]) for each in kit.decisions(name)}
     assert decided == {
-        ("api.test", "connect" if way == "proxy" else "transparent", "allow"),
+        ("api.test", {"proxy": "connect", "door": "api"}.get(way, "transparent"), "allow"),
         (host("curl-http", way, "evil.test"), _way("curl-http", way), "deny"),
     }
 
