@@ -6,7 +6,6 @@ Where they are found, first to last: the agent's variables (also those of claude
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Mapping
@@ -186,6 +185,8 @@ def _route(
     place = there.host if there.has_usual_port else f"{there.host}-{there.port}"
     name = "".join(each if each.isalnum() or each == "." else "-" for each in place)
     if there.user:
+        import base64  # few gateways are addressed so
+
         basic = base64.b64encode(there.user.reveal().encode()).decode()
         headers = (*headers, ("authorization", Secret(f"Basic {basic}")))
     return Route(

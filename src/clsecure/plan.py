@@ -111,7 +111,9 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
     if config.network is not Network.NONE:
         api = reach.place(environ, reach.own(environ, declared))
     held = _held(config, facts, environ, need, declared)
-    if api:
+    if api is None:
+        held = held._replace(routes=())
+    else:
         further = reach.further(environ, declared, held.hosts)
         config = config._replace(allow=_allowed(config.allow, further))
     found = _agent(config, facts, held.environ, need, declared)

@@ -248,8 +248,7 @@ class Visit:
         guard = substitution.Guard(secrets)
         try:
             headers = substitution.incoming(head.headers, secrets)
-            status, reason = head.status_code, head.reason
-            await self.inside.send(h11.Response(status_code=status, headers=headers, reason=reason))
+            await self.inside.send(h11.Response(status_code=head.status_code, headers=headers))
             while not isinstance(event := await self._unless_gone(outside), h11.EndOfMessage):
                 if not isinstance(event, h11.Data):
                     raise ConnectionResetError
