@@ -19,6 +19,7 @@ from clsecure.egress import apilink, apirequest, current, substitution
 from clsecure.egress.apilink import Link
 from clsecure.egress.apirequest import Asked, Outgoing, Refused
 from clsecure.egress.gateway import Gateway, Passage
+from clsecure.egress.inspection import HEAD_SECONDS
 from clsecure.egress.names import parse_host
 from clsecure.egress.refusals import Denied, Failed
 from clsecure.egress.routes import Route
@@ -131,6 +132,8 @@ class Visit:
         state = self.inside.state
         while True:
             async with asyncio.timeout(_IDLE_SECONDS):
+                await self.inside.begun()
+            async with asyncio.timeout(HEAD_SECONDS):
                 request = await self.inside.next()
             if not isinstance(request, h11.Request):
                 return
@@ -146,6 +149,7 @@ class Visit:
                 self._door.hold(-self._holds)
                 self._holds = 0
             if state.our_state is not h11.DONE or state.their_state is not h11.DONE:
+                await self.inside.finish()
                 return
             state.start_next_cycle()
 

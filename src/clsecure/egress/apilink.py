@@ -13,6 +13,7 @@ import h11
 _CHUNK = 65536
 _MAX_HEAD = 65536  # bytes
 _HANDSHAKE_SECONDS = 10.0
+_DISCARD_SECONDS = 1.0
 
 Role: TypeAlias = type[h11.CLIENT] | type[h11.SERVER]
 
@@ -32,14 +33,22 @@ class Link:
         """Whether the other side has closed it, and nothing is left to be read."""
         return self._reader.at_eof() or self._writer.is_closing()
 
+    async def begun(self) -> None:
+        """Wait until something is there to be read, or the end. Raises OSError."""
+        if not self.state.trailing_data[0]:
+            await self._read()
+
+    async def _read(self) -> None:
+        data = await self._reader.read(_CHUNK)
+        self.received += len(data)
+        self.state.receive_data(data)
+
     async def next(self) -> h11.Event:
         """Return what comes next. Raises h11.RemoteProtocolError, OSError."""
         while True:
             event = self.state.next_event()
             if event is h11.NEED_DATA:
-                data = await self._reader.read(_CHUNK)
-                self.received += len(data)
-                self.state.receive_data(data)
+                await self._read()
             elif event is h11.PAUSED:  # the other side is a request ahead
                 raise h11.RemoteProtocolError("out of turn")
             elif not isinstance(event, type):
@@ -53,6 +62,17 @@ class Link:
                 self.sent += len(data)
                 self._writer.write(data)
         await self._writer.drain()
+
+    async def finish(self) -> None:
+        """Send the end, and read for a moment what nobody wants.
+
+        Closed at once, it would take the answer with it.
+        """
+        with suppress(OSError, RuntimeError):  # TimeoutError is one of the first
+            self._writer.write_eof()
+            async with asyncio.timeout(_DISCARD_SECONDS):
+                while await self._reader.read(_CHUNK):
+                    pass
 
     def close(self) -> None:
         """Close it; what has been sent still arrives."""
