@@ -205,6 +205,14 @@ def test_a_request_that_does_not_go_out(changed):
     assert KEY not in str(refused.value)
 
 
+@pytest.mark.parametrize("path", ["/base/../x", "/base/%2e%2e/x", "/base//x", "/base/..;/x"])
+def test_where_every_path_passes_none_leaves_its_beginning(path):
+    route = ROUTE._replace(dialect=Dialect.OTHER)
+    assert outgoing(route, asked(path="/base/x"), [PAIR]).target == "/base/x"
+    with pytest.raises(Refused):
+        outgoing(route, asked(path=path), [PAIR])
+
+
 @given(st.binary(max_size=80), st.binary(max_size=80), st.lists(st.integers(1, 40)))
 def test_a_guard_lets_no_secret_through_in_whatever_pieces(before, behind, sizes):
     whole = before + KEY.encode() + behind
