@@ -157,6 +157,21 @@ def test_following(human, internet):
     assert re.search(r"default  blocked  evil\.test:80  http", line)
 
 
+def test_the_api_is_denied_while_its_connection_is_open(human, internet):
+    project = human.repository("src/live-api")
+    env = {"ANTHROPIC_BASE_URL": "http://cloud.test", "ANTHROPIC_API_KEY": "sk-test-0123456789"}
+    asked = "http://127.0.0.1:3127/cloud.test/v1/models"
+    slowly = f"curl -s --rate 20/m -o /dev/null -o /dev/null -w '%{{http_code}}\\n' {asked} {asked}"
+    with Live(human, project, env=env) as live:
+        wait = "until [ -s ~/codes ]; do sleep 0.05; done"
+        assert live.do(f"({slowly} > ~/codes 2>&1) & {wait}; cat ~/codes") == "200"
+        human.clsecure("net", "deny", "cloud.test", cwd=project)
+        wait = "until [ $(wc -l < ~/codes) = 2 ]; do sleep 0.05; done"
+        assert live.do(f"{wait}; tail -n 1 ~/codes") == "403"
+        said = live.end()
+    assert "blocked: cloud.test:80 (on the deny-list" in said
+
+
 def fetched(human, port, host="127.0.0.1", *, codes=(0,)):
     told = human.run("curl", "-sS", "-m", "8", f"http://{host}:{port}/page.html", code=None)
     assert told.returncode in codes, told
