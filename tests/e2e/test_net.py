@@ -157,17 +157,28 @@ def test_following(human, internet):
     assert re.search(r"default  blocked  evil\.test:80  http", line)
 
 
+_ASK_TWICE = """
+import http.client, os, time
+asking = http.client.HTTPConnection("127.0.0.1", 3127)
+for waits in (False, True):
+    while waits and not os.path.exists("/tmp/go"):
+        time.sleep(0.05)
+    asking.request("GET", "/cloud.test/v1/models")
+    answer = asking.getresponse()
+    answer.read()
+    print(answer.status, flush=True)
+"""
+
+
 def test_the_api_is_denied_while_its_connection_is_open(human, internet):
-    project = human.repository("src/live-api")
+    project = human.repository("src/live-api", {"twice.py": _ASK_TWICE})
     env = {"ANTHROPIC_BASE_URL": "http://cloud.test", "ANTHROPIC_API_KEY": "sk-test-0123456789"}
-    asked = "http://127.0.0.1:3127/cloud.test/v1/models"
-    slowly = f"curl -s --rate 20/m -o /dev/null -o /dev/null -w '%{{http_code}}\\n' {asked} {asked}"
+    codes = "until [ $(wc -l < ~/codes) = %s ]; do sleep 0.05; done; tail -n 1 ~/codes"
     with Live(human, project, env=env) as live:
-        wait = "until [ -s ~/codes ]; do sleep 0.05; done"
-        assert live.do(f"({slowly} > ~/codes 2>&1) & {wait}; cat ~/codes") == "200"
+        live.do("touch ~/codes")
+        assert live.do(f"python3 twice.py > ~/codes 2>&1 & {codes % 1}") == "200"
         human.clsecure("net", "deny", "cloud.test", cwd=project)
-        wait = "until [ $(wc -l < ~/codes) = 2 ]; do sleep 0.05; done"
-        assert live.do(f"{wait}; tail -n 1 ~/codes") == "403"
+        assert live.do(f"touch /tmp/go; {codes % 2}") == "403"
         said = live.end()
     assert "blocked: cloud.test:80 (on the deny-list" in said
 
