@@ -85,7 +85,8 @@ def hold(
         route = _route(there, api, found, headers, config)
         routes.append(route)
         seen |= {one.name: one.stand_in.reveal() for one in found if one.name in api.keys}
-        seen[api.variable] = f"http://{door[0]}:{door[1]}/{route.name}{route.base}"
+        address = f"[{door[0]}]" if ":" in door[0] else door[0]
+        seen[api.variable] = f"http://{address}:{door[1]}/{route.name}{route.base}"
         lines += [_said(one, there) for one in found]
     return Held(seen, tuple(routes), login, tuple(lines), warnings)
 

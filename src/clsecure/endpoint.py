@@ -112,8 +112,9 @@ def parse(url: str, variable: str, example: str) -> Endpoint:
 
     try:
         parts = urlsplit(url)
+        host = parts.hostname or ""
         found = Endpoint(
-            parts.hostname or "",
+            host if host.isascii() else host.encode("idna").decode(),
             parts.port or _PORTS[parts.scheme],
             parts.scheme,
             parts.path.rstrip("/"),

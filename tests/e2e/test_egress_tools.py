@@ -161,6 +161,33 @@ def test_the_real_client_reaches_its_api_by_name(kit, kind, way, client):
     }
 
 
+@pytest.mark.client
+def test_the_clients_own_fetch_reaches_what_is_allowed(kit, client):
+    human, project = kit.human, kit.human.repository("src/client-fetch")
+    program = client.resolve()
+    human.agent(f'export NODE_EXTRA_CA_CERTS={kit.place}/ca.pem; exec {program} "$@"')
+
+    def fetch(name):
+        url = f"https://{name}/hello"
+        return {"tool": {"name": "WebFetch", "input": {"url": url, "prompt": "what is there?"}}}
+
+    turns = [fetch("www.allowed.test"), fetch("evil.test"), "the work is done"]
+    listening = kit.internet.listen("127.0.0.1", 8123)
+    with Running({"turns": turns, "side": "a word on the page"}, listening) as api:
+        variables = {
+            "ANTHROPIC_BASE_URL": api.url,
+            "ANTHROPIC_API_KEY": "sk-ant-test-0123456789abcdefghijklmnopqrstuvwxyz",
+            "CLAUDE_CODE_MAX_RETRIES": "1",
+        }
+        words = ("--allow", "*.allowed.test", "--expose", kit.place, "--expose", program.parent)
+        with_internet = human.clsecure(*words, "--", "-p", "go", cwd=project, env=variables)
+        first, second = api.tool_results()[0], api.tool_results()[-1]
+    assert with_internet.stdout == "the work is done\n"
+    assert (first["is_error"], first["text"]) == (False, "a word on the page")
+    assert second["is_error"]
+    assert "evil.test:443" in with_internet.stderr.partition("blocked: ")[2]
+
+
 def _way(tool: str, way: str) -> str:
     """Which way out a tool takes, as the log has it."""
     if way == "direct" or tool == "git-ssh" or (tool.startswith("node-") and not _node_heeds()):

@@ -9,6 +9,7 @@ import os
 import pytest
 
 from clsecure import agents, credentials
+from clsecure.agents import reach
 from clsecure.choices import AgentName, Credentials, Network, Secret
 from clsecure.config import merge
 from clsecure.credentials import stand_in
@@ -95,6 +96,28 @@ def test_no_credential_is_in_what_the_box_gets(home):
         "authorization": "Basic bWU6cmVhbC0z",
     }
     assert held.hosts == {"gw.example:8443"}
+
+
+@pytest.mark.parametrize(
+    ("url", "door", "inside", "place"),
+    [
+        ("http://[::1]:4000/a", ("::1", 4000), "http://[::1]:4000/--1-4000/a", ("::1", 4000)),
+        ("http://localhost", ("127.0.0.1", 80), "http://127.0.0.1:80/localhost", ("localhost", 80)),
+        (
+            "https://Bücher.example",
+            DOOR,
+            "http://127.0.0.1:3127/xn--bcher-kva.example",
+            ("xn--bcher-kva.example", 443),
+        ),
+    ],
+)
+def test_addresses(home, url, door, inside, place):
+    environ = {"ANTHROPIC_API_KEY": "real", "ANTHROPIC_BASE_URL": url}
+    there = reach.place(environ, CLAUDE.apis[0])
+    assert there.door == door
+    held = credentials.hold(environ, CONFIG, CLAUDE, home(), there.door)
+    assert held.environ["ANTHROPIC_BASE_URL"] == inside
+    assert (held.routes[0].host, held.routes[0].port) == place
 
 
 def test_a_login_goes_in_without_what_renews_it(home):
