@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import h11
 
-_CHUNK = 65536
+_CHUNK = 1 << 20  # bytes that are read at once, and wait to be
 _MAX_HEAD = 65536  # bytes
 _HANDSHAKE_SECONDS = 10.0
 _DISCARD_SECONDS = 1.0
@@ -92,10 +92,11 @@ async def over(
 ) -> Link:
     """Return the link over a connected socket, which it takes over. Raises OSError."""
     if secure is None:
-        reader, writer = await asyncio.open_connection(sock=connection)
+        reader, writer = await asyncio.open_connection(sock=connection, limit=_CHUNK)
     else:
         reader, writer = await asyncio.open_connection(
             sock=connection,
+            limit=_CHUNK,
             ssl=secure,
             server_hostname=name,
             ssl_handshake_timeout=_HANDSHAKE_SECONDS,
