@@ -94,6 +94,7 @@ def traffic(summary: Mapping[str, Any]) -> list[str]:
     parts = [f"{host} ({one['reason']}{_times(one['attempts'])})" for host, one in blocked.items()]
     if parts:
         lines.append(f"blocked: {_some(parts, summary['hosts_blocked'])}")
+    if any(one["reason"].endswith("-list") for one in blocked.values()):
         lines.append("`clsecure net allow HOST --always` lets a host through from now on")
     return lines
 

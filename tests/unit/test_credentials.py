@@ -209,6 +209,9 @@ def test_a_command_gives_a_new_key_in_time(tmp_path):
 def test_a_denied_api_is_denied_at_its_door():
     policy = Policy(Network.FILTERED)
     host = parse_host("api.example")
+    policy.by_door = frozenset({(host, 443)})
+    assert policy.judge(host, 443) == (False, "", "reached by the door of the agent's API alone")
+    assert policy.judge(host, 80).reason == "not on the allow-list"
     alone = policy.only(host, 443)
     assert alone.judge(host, 443).allowed
     assert not policy.judge(host, 443).allowed

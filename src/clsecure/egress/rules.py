@@ -19,6 +19,7 @@ from clsecure.output import escape
 
 AddressRange: TypeAlias = IPv4Network | IPv6Network
 
+BY_DOOR = "reached by the door of the agent's API alone"
 API_RULE = "api"  # the rule that a verdict names where the agent's own API is meant
 _FORMS = "a rule is HOST, *.HOST, an address or a range such as 10.1.0.0/16, each with :PORT or not"
 # Wider ranges are a whole network's worth of hosts, not a list: 10.0.0.0/8 and fc00::/7 are the
@@ -88,6 +89,7 @@ class Policy:
     ) -> None:
         self.level = level
         self.api = api
+        self.by_door: frozenset[tuple[Host, int]] = frozenset()  # APIs that have a door of theirs
         self._allowed: list[Rule] = []
         self._denied: list[Rule] = []
         for rule in allow:
@@ -119,7 +121,7 @@ class Policy:
             return _yes("the agent's API", API_RULE)
         if rule := _first_name(self._allowed, host.name, port):
             return _yes("on the allow-list", rule.text)
-        return self._unlisted()
+        return self._unlisted(host, port)
 
     def judge_addresses(self, host: Host, port: int, addresses: Iterable[Address]) -> Verdict:
         """Decide on every address that `host` resolved to: one that is refused refuses all.
@@ -143,11 +145,13 @@ class Policy:
             return _yes("the agent's API", API_RULE)
         if rule := _first_address(self._allowed, address, port):
             return _yes("on the allow-list", rule.text)
-        return self._unlisted()
+        return self._unlisted(host, port)
 
-    def _unlisted(self) -> Verdict:
+    def _unlisted(self, host: Host, port: int) -> Verdict:
         if self.level is Network.OPEN:
             return _yes("the network is open", "")
+        if (host, port) in self.by_door:
+            return _no(BY_DOOR)
         return _no("not on the allow-list")
 
     def _refusal(self, host: Host, port: int, address: Address) -> Verdict | None:

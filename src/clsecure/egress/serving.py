@@ -52,6 +52,8 @@ class Serving:
         self._sockets = [(role, socket.socket(fileno=one)) for role, one in sockets]
         api = (parse_host(settings.api[0]), settings.api[1]) if settings.api else None
         self._policy = Policy(settings.level, [parse_rule(each) for each in settings.allow], api)
+        doors = [(parse_host(each.host), each.port) for each in settings.routes]
+        self._policy.by_door = frozenset(doors)
         log = Log(settings.directory)
         self._journal = Journal(log, settings.about, self._notify)
         self._gateway = Gateway(self._policy, self._journal)
