@@ -167,6 +167,16 @@ async def both_ways(
         raise
 
 
+def unpaced(listening: socket.socket) -> None:
+    """Let what is sent into the box go at once, on the connections that come here.
+
+    The box is on this host: no line on the way is shared, and an algorithm that paces itself by
+    timers, as BBR does, only waits. Everybody may have Reno: tcp(7), TCP_CONGESTION.
+    """
+    with suppress(OSError):  # no TCP, or a kernel without it: the host's default does
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
+
+
 async def discard(source: socket.socket) -> None:
     """Read to the end, for a moment at most, what nobody wants.
 

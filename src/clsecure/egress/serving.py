@@ -70,6 +70,7 @@ class Serving:
         loop.set_default_executor(ThreadPoolExecutor(_RESOLVERS))
         for _, one in self._sockets:
             one.settimeout(0)
+            relay.unpaced(one)
         handlers: dict[str, Handler] = {
             "proxy": self._doors.proxy,
             "transparent": self._doors.transparent,
