@@ -190,6 +190,19 @@ def module_dirs(git_dir: Path, depth: int = _MODULES_DEEP) -> Iterator[tuple[str
         yield path.relative_to(git_dir / "modules").as_posix(), path
 
 
+def all_module_dirs(git_dir: Path, depth: int = _MODULES_DEEP) -> Iterator[Path]:
+    """Yield the git directories of a checkout's submodules, and of theirs."""
+    if depth:
+        for _, path in module_dirs(git_dir):
+            yield path
+            yield from all_module_dirs(path, depth - 1)
+
+
+def described(git_dir: Path, top: Path | None = None) -> Repository:
+    """Describe a repository by its git directory; git runs there where there is no tree."""
+    return Repository(top or git_dir, git_dir, git_dir, Head(None, None))
+
+
 def _git_dirs(directory: Path, depth: int) -> Iterator[Path]:
     if not depth or not directory.is_dir():
         return

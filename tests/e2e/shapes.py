@@ -116,7 +116,8 @@ def _lfs_home(human: Human, top: Path) -> None:
     git(human, top, "lfs", "fsck")
 
 
-def _submodules(human: Human, top: Path) -> Path:
+def submodules(human: Human, top: Path) -> Path:
+    """Make a project with a submodule that has one too."""
     inner = repository(human, top.with_name(f"inner-{top.name}"), {"in": "1\n"})
     library = repository(human, top.with_name(f"library-{top.name}"), {"lib": "1\n"})
     git(human, library, *_FILE, "submodule", "--quiet", "add", inner, "deep")
@@ -291,7 +292,7 @@ SHAPES = (
     ),
     Shape(
         "submodules",
-        _submodules,
+        submodules,
         "git submodule status --recursive | wc -l; git status --short; cd 'lib dir'\n"
         "git switch -q -c work; echo 2 > lib; git commit -qam two; echo 3 > loose\n"
         "cd deep; echo 4 > in",

@@ -6,9 +6,10 @@ from contextlib import nullcontext
 
 import pytest
 
+from e2e import shapes
 from e2e.boxes import Kind
 from e2e.footprint import changes, footprint
-from e2e.shapes import SHAPES, mounted
+from e2e.shapes import SHAPES, git, mounted
 
 _CHEAP = (Kind("user", "none", "overlay"), Kind("user", "none", "clone"))
 _OTHERS = (Kind("namespace", "firejail", "overlay"), Kind("container", "podman", "overlay"))
@@ -53,3 +54,37 @@ def test_a_tree_with_another_file_system_in_it_is_cloned(human):
         human.clsecure("import", "--branch", "home", "--yes", cwd=top)
         assert human.run("git", "show", "home:sub dir/in", cwd=top).stdout == "2\n"
         human.clsecure("cleanup", "--yes", cwd=top)
+
+
+def test_what_a_submodule_builds_on_is_kept_while_the_session_lasts(human):
+    top = shapes.submodules(human, human.home / "src/collected")
+    inner = top / "lib dir/deep"
+    for module in (top / "lib dir", inner):
+        git(human, module, "switch", "-q", "--detach")
+        git(human, module, "commit", "-q", "--allow-empty", "-m", "on no branch")
+    script = "cd 'lib dir/deep' && echo 2 > in && git commit -qam two"
+    human.clsecure("exec", "--", "sh", "-c", script, cwd=top)  # which brings nothing home yet
+    for module in (top / "lib dir", inner):
+        git(human, module, "reset", "-q", "--hard", "HEAD~")
+        git(human, module, "reflog", "expire", "--expire=now", "--all")
+        git(human, module, "gc", "-q", "--prune=now")
+    assert _own_refs(human, inner)
+    made = human.clsecure("import", "--branch", "home", "--yes", cwd=top)
+    assert "warning" not in made.stderr
+    log = git(human, inner, "log", "--format=%s", "home")
+    assert log.splitlines() == ["two", "on no branch", "first"]
+    human.clsecure("discard", "--yes", cwd=top)
+    assert [_own_refs(human, where) for where in (top, top / "lib dir", inner)] == ["", "", ""]
+
+
+def test_no_ref_stays_in_a_submodule_of_which_nothing_was_collected(human):
+    top = shapes.submodules(human, human.home / "src/untouched")
+    human.agent("true")
+    human.clsecure("exec", "--", "true", cwd=top)
+    assert _own_refs(human, top / "lib dir/deep")
+    human.clsecure("discard", "--yes", cwd=top)
+    assert _own_refs(human, top / "lib dir/deep") == ""
+
+
+def _own_refs(human, top):
+    return git(human, top, "for-each-ref", "refs/clsecure")

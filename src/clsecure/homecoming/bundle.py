@@ -23,7 +23,7 @@ from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git, Repository
 from clsecure.homecoming.inside import Runner, inside_command
 from clsecure.homecoming.manifest import MAX_LINE, BadManifest, Manifest, parse
-from clsecure.homecoming.refs import conflicting, namespace, reason, update_refs
+from clsecure.homecoming.refs import BASE, conflicting, namespace, reason, update_refs
 from clsecure.homecoming.work import Work, work_from
 from clsecure.output import escape
 
@@ -264,7 +264,7 @@ def _keep(pack: Path, kept: Path) -> None:
 def _write_refs(git: Git, prefix: str, refs: Mapping[str, str]) -> None:
     """Make the refs below `prefix` exactly `refs`, but for the session's base."""
     there = git.lines("for-each-ref", "--format=%(refname)", prefix)
-    gone = [name for name in there if name.removeprefix(prefix) not in {*refs, "base", PLACES}]
+    gone = [name for name in there if name.removeprefix(prefix) not in {*refs, BASE, PLACES}]
     wanted = {f"{prefix}{name}": oid for name, oid in refs.items()}
     first = conflicting(gone, wanted)  # one transaction cannot put a ref in another one's place
     update_refs(git, [f"delete {name}\0\0" for name in gone if name in first])

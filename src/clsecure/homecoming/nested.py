@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clsecure.errors import ExitCode, UserError
-from clsecure.git import Git, Head, Repository, module_dirs
+from clsecure.git import Git, Repository, all_module_dirs, described, module_dirs
 from clsecure.homecoming import bundle
 from clsecure.homecoming.bundle import PLACES, Place
 from clsecure.homecoming.inside import Runner, inside_command
-from clsecure.homecoming.refs import namespace, update_refs
+from clsecure.homecoming.refs import BASE, namespace, update_refs
 from clsecure.homecoming.work import Nested, Work
 
 _DEEP = 20
@@ -63,10 +63,11 @@ def fetch(
 
 
 def places(git: Git, key: str) -> list[Repository]:
-    """Return the other repositories that hold refs of the session."""
+    """Return the other repositories that may hold refs of the session."""
     listed = git.run("cat-file", "blob", f"{namespace(key)}{PLACES}", check=False)
-    paths = [Path(path) for path in listed.text.split("\0") if path]
-    return [_bare(path) for path in paths if path.is_dir()]
+    paths = {Path(path) for path in listed.text.split("\0") if path}
+    paths.update(all_module_dirs(git.repository.git_dir))
+    return [described(path) for path in sorted(paths) if path.is_dir()]
 
 
 def _remember(repository: Repository, key: str, found: Iterable[Path]) -> None:
@@ -77,17 +78,12 @@ def _remember(repository: Repository, key: str, found: Iterable[Path]) -> None:
     update_refs(git, [f"update {namespace(key)}{PLACES}\0{oid}\0\0"])
 
 
-def _bare(git_dir: Path, top: Path | None = None) -> Repository:
-    """Describe a repository by its git directory; git runs there where there is no tree."""
-    return Repository(top or git_dir, git_dir, git_dir, Head(None, None))
-
-
 def _modules(repository: Repository, depth: int) -> Iterator[Module]:
     """Yield the human's submodules, those without a working tree of their own included."""
     if not depth:
         return
     asked = [
-        (path, Git(_bare(path)).start("config", "--get", "core.worktree"))
+        (path, Git(described(path)).start("config", "--get", "core.worktree"))
         for _, path in module_dirs(repository.git_dir)
     ]
     for git_dir, running in asked:
@@ -96,10 +92,10 @@ def _modules(repository: Repository, depth: int) -> Iterator[Module]:
         if not named or not top.is_relative_to(repository.top) or top == repository.top:
             continue
         there = top if (top / ".git").is_file() else None
-        module = Repository(top, git_dir, git_dir, Head(None, None))
+        module = described(git_dir, top)
         path = top.relative_to(repository.top).as_posix()
         inner = tuple(_modules(module, depth - 1))
-        yield Module(path, module if there else _bare(git_dir), inner)
+        yield Module(path, module if there else described(git_dir), inner)
 
 
 def _changed(runner: Runner, modules: Iterable[Module]) -> set[Path]:
@@ -158,9 +154,11 @@ class _Collecting:
             repository, self._runner, key=self._key, base=base, paths=paths, gitlinks=gitlinks
         )
         there = {module.path: module for module in known}
-        for path in dict.fromkeys(repositories):
-            if path in there:
-                continue
+        done = set(there)
+        for path in sorted(set(repositories)):
+            if path in done or any(parent in done for parent in _parents(path)):
+                continue  # brought home already, with the repository that it lies in
+            done.add(path)
             if _is_repository(repository.top / path):
                 module = Module(path, _at(repository.top / path), ())
                 self._module(repository, module, base, None, prefix)
@@ -184,10 +182,11 @@ class _Collecting:
         prefix: str,
     ) -> Work:
         git = Git(module.repository)
+        start = _resolved(git, f"{namespace(self._key)}{BASE}")
         pinned = Git(parent).run("ls-tree", base, "--", module.path, check=False).text.split()
-        start = pinned[2] if len(pinned) > 2 and git.has(pinned[2]) else ""  # noqa: PLR2004 - mode, type, id
-        if not start:
-            start = git.run("rev-parse", "-q", "--verify", "HEAD", check=False).text.strip()
+        if not start and len(pinned) > 2 and git.has(pinned[2]):  # noqa: PLR2004 - mode, type, id
+            start = pinned[2]
+        start = start or _resolved(git, "HEAD")
         path = prefix + module.path
         work = self.collect(
             module.repository, module.modules, start, _without_git(paths), f"{path}/"
@@ -222,6 +221,11 @@ class _Collecting:
             self._unknown(repository, f"{path}/{each}", prefix)
 
 
+def _resolved(git: Git, name: str) -> str:
+    """Return the commit that a name stands for; empty when there is none."""
+    return git.run("rev-parse", "-q", "--verify", f"{name}^{{commit}}", check=False).text.strip()
+
+
 def _embedded(
     repository: Repository, modules: Sequence[Module], paths: Sequence[str] | None
 ) -> Iterator[Module]:
@@ -242,7 +246,7 @@ def _is_repository(top: Path) -> bool:
 
 
 def _at(top: Path) -> Repository:
-    return _bare(top / ".git", top)
+    return described(top / ".git", top)
 
 
 def _parents(path: str) -> Iterator[str]:
