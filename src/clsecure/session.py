@@ -148,10 +148,10 @@ def open_box(
         box = Box(opening.helper, record, variables)
         if session is None:
             refs.await_bases(bases)
-            if copied.is_partial:
-                output.warn(
-                    "a partial clone: of other commits, what git has not fetched is not in the box"
-                )
+            if copied.promisor is not None:
+                from clsecure.workspace.promised import lacking
+
+                output.warn(lacking(copied.promisor, plan.config))
             if plan.workspace is WorkspaceKind.CLONE:
                 from clsecure.workspace import clone
 

@@ -142,6 +142,23 @@ def _submodules_home(human: Human, top: Path) -> None:
     assert git(human, top, "status", "--short") == ""
 
 
+def _library(human: Human, top: Path) -> Path:
+    library = repository(human, top.with_name(f"library-{top.name}"), {"lib": "1\n"})
+    repository(human, top, {"file": "1\n"})
+    git(human, top, *_FILE, "submodule", "--quiet", "add", library, "lib")
+    git(human, top, "commit", "-qm", "with library")
+    return top
+
+
+def _passed_over_home(human: Human, top: Path) -> None:
+    recorded = git(human, top, "rev-parse", "home~:lib").strip()
+    assert git(human, top, "rev-parse", "home:lib") == git(human, top, "rev-parse", "main:lib")
+    git(human, top / "lib", "gc", "-q", "--prune=now")
+    assert git(human, top / "lib", "show", f"{recorded}:lib") == "2\n"
+    leads = git(human, top / "lib", "branch", "--contains", recorded).split()
+    assert leads == [f"home.recorded-{recorded[:12]}"]
+
+
 def _new_submodule_home(human: Human, top: Path) -> None:
     refs = git(human, top, "for-each-ref", "--format=%(refname)").split()
     (kept,) = [ref for ref in refs if ref.endswith("/HEAD") and "/nested/" in ref]
@@ -298,6 +315,14 @@ SHAPES = (
         "cd deep; echo 4 > in",
         "2\n",
         _submodules_home,
+    ),
+    Shape(
+        "submodule-passed-over",
+        _library,
+        "cd lib; git switch -q --detach; echo 2 > lib; git commit -qam passed; cd ..\n"
+        "git commit -qam 'records it'; git -C lib switch -q main; git commit -qam 'and back'",
+        "",
+        _passed_over_home,
     ),
     Shape(
         "new-submodule",

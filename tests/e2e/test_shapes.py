@@ -77,6 +77,27 @@ def test_what_a_submodule_builds_on_is_kept_while_the_session_lasts(human):
     assert [_own_refs(human, where) for where in (top, top / "lib dir", inner)] == ["", "", ""]
 
 
+def test_a_recorded_commit_that_is_nowhere_is_named(human):
+    top = shapes.submodules(human, human.home / "src/nowhere")
+    script = """set -e; cd 'lib dir'
+    for id in 1111111111111111111111111111111111111111 $(git rev-parse HEAD); do
+      git update-index --cacheinfo "160000,$id,deep"; git commit -qm "at $id"
+    done
+    git update-index --cacheinfo "160000,$(git -C deep rev-parse HEAD),deep"; git commit -qm back
+    cd ..; git commit -qam both; git init -q new; cd new; git commit -q --allow-empty -m one
+    cd ..; git update-index --add --cacheinfo "160000,$(git -C new rev-parse HEAD),new"
+    git commit -qm new; git -C new commit -q --amend --allow-empty -m two"""
+    human.clsecure("exec", "--", "sh", "-c", script, cwd=top)
+    made = human.clsecure("import", "--branch", "home", "--yes", cwd=top)
+    said = {line for line in made.stderr.splitlines() if "is nowhere" in line}
+    words = "warning: lib dir: a commit of the session records a commit of deep that is nowhere: "
+    assert {line.startswith(words) for line in said} == {True}, made.stderr
+    assert len(said) == 2
+    kept = git(human, top, "rev-parse", "home:new").strip()
+    assert git(human, top, "cat-file", "-t", kept) == "commit\n"
+    human.clsecure("discard", "--yes", cwd=top)
+
+
 def test_no_ref_stays_in_a_submodule_of_which_nothing_was_collected(human):
     top = shapes.submodules(human, human.home / "src/untouched")
     human.agent("true")
