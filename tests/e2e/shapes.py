@@ -49,6 +49,7 @@ class Shape:
     at: str = "{name}-{kind}"
     file_system: str = ""
     said: str = ""  # words of the session's start
+    is_place: bool = False  # about where things lie: over every engine, not each mode's first
 
 
 def git(human: Human, top: Path, *words: str | Path) -> str:
@@ -200,6 +201,31 @@ def _sparse_home(human: Human, top: Path) -> None:
     assert not (top / "b").exists()
 
 
+def _sparse_index(human: Human, top: Path) -> Path:
+    _sparse(human, top)
+    git(human, top, "sparse-checkout", "set", "--cone", "--sparse-index", "a")
+    return top
+
+
+def _sparse_by_patterns(human: Human, top: Path) -> Path:
+    repository(human, top, {"a/file": "1\n", "a/no": "1\n", "file": "1\n"})
+    git(human, top, "sparse-checkout", "set", "--no-cone", "/*", "!/a/no")
+    return top
+
+
+def _sparse_by_patterns_home(human: Human, top: Path) -> None:
+    _is(human, top, **{"a/file": "2\n", "a/no": "1\n", "a/new": "3\n"})
+    assert not (top / "a/no").exists()
+
+
+def _sparse_partial(human: Human, top: Path) -> Path:
+    source = _sparse(human, top.with_name(f"source-{top.name}"))
+    git(human, source, "config", "uploadpack.allowFilter", "true")
+    git(human, source, "clone", "-q", "--sparse", "--filter=blob:none", f"file://{source}", top)
+    git(human, top, "sparse-checkout", "set", "a")
+    return top
+
+
 def _history(human: Human, top: Path) -> Path:
     source = repository(human, top.with_name(f"source-{top.name}"), {"file": "0\n", "other": "0\n"})
     human.write(source / "file", "1\n")
@@ -223,6 +249,67 @@ def _partial(human: Human, top: Path) -> Path:
     source = _history(human, top)
     git(human, source, "clone", "-q", "--filter=blob:none", f"file://{source}", top)
     return top
+
+
+def _shared(human: Human, top: Path) -> Path:
+    source = _history(human, top)
+    git(human, source, "clone", "-q", "--shared", source, top)
+    return top
+
+
+def _separate(human: Human, top: Path) -> Path:
+    _plain(human, top)
+    git(human, top, "init", "-q", "--separate-git-dir", top.with_name(f"git of {top.name}"))
+    return top
+
+
+def _sha256(human: Human, top: Path) -> Path:
+    human.run("mkdir", "-p", top)
+    git(human, top, "init", "-q", "-b", "main", "--object-format=sha256")
+    return _plain(human, top)
+
+
+def _changing(human: Human, top: Path) -> Path:
+    files = ("gone", "d/gone", "d/deep/gone", "moved", "e/x", "e/y", "to-link", "to-dir", "run")
+    repository(human, top, {name: f"{name}\n" * 9 for name in files})
+    human.run("ln", "-s", "moved", top / "link")
+    human.run("ln", "-s", "/nowhere at all", top / "loose-end")
+    git(human, top, "add", "-A")
+    git(human, top, "commit", "-qm", "links")
+    return top
+
+
+def _changing_home(human: Human, top: Path) -> None:
+    listed = git(human, top, "diff", "--raw", "-M", "--abbrev=1", "main", "home").splitlines()
+    fields = (line.partition("\t") for line in listed)
+    found = {names: modes.split()[:2] for modes, _, names in fields}
+    plain, link, none, runs = "100644", "120000", "000000", "100755"
+    assert found == {
+        "gone": [f":{plain}", none],
+        "d/gone": [f":{plain}", none],
+        "d/deep/gone": [f":{plain}", none],
+        "moved\tnew dir/moved": [f":{plain}", plain],
+        "e/x\tf/x": [f":{plain}", plain],
+        "e/y\tf/y": [f":{plain}", plain],
+        "to-link": [f":{plain}", link],
+        "to-dir": [f":{plain}", none],
+        "to-dir/in": [":000000", plain],
+        "run": [f":{plain}", runs],
+        "link": [f":{link}", link],
+        "binary": [":000000", plain],
+        "empty": [":000000", plain],
+    }
+    assert git(human, top, "show", "home:link") == "new dir/moved"
+
+
+_CHANGING = "; ".join(
+    (
+        "git rm -qr gone d; git commit -qm gone",
+        "mkdir 'new dir'; git mv moved 'new dir'; mv e f; ln -sf 'new dir/moved' link",
+        "rm to-link to-dir; ln -s run to-link; mkdir to-dir; echo 1 > to-dir/in; chmod +x run",
+        "head -c 9999 /dev/zero > binary; : > empty",
+    )
+)
 
 
 def _partial_home(human: Human, top: Path) -> None:
@@ -298,6 +385,8 @@ def _owners_home(human: Human, top: Path) -> None:
     _is(human, top, file="2\n", elsewhere="1\n")
 
 
+_CANNOT = "a partial clone: of other commits, git lacks what it has not fetched, and cannot"
+
 SHAPES = (
     Shape(
         "lfs",
@@ -306,6 +395,7 @@ SHAPES = (
         "echo new > a.bin; git commit -qam new; echo loose > b.bin",
         "two\none\n",
         _lfs_home,
+        is_place=True,
     ),
     Shape(
         "submodules",
@@ -315,6 +405,7 @@ SHAPES = (
         "cd deep; echo 4 > in",
         "2\n",
         _submodules_home,
+        is_place=True,
     ),
     Shape(
         "submodule-passed-over",
@@ -340,7 +431,14 @@ SHAPES = (
         "1\n",
         _inside_home,
     ),
-    Shape("worktree", _worktree, f"git branch --show-current; {_PLAIN}", "side\n1\n", _plain_home),
+    Shape(
+        "worktree",
+        _worktree,
+        f"git branch --show-current; {_PLAIN}",
+        "side\n1\n",
+        _plain_home,
+        is_place=True,
+    ),
     Shape(
         "sparse",
         _sparse,
@@ -348,6 +446,32 @@ SHAPES = (
         "a\nfile\n",
         _sparse_home,
     ),
+    Shape(
+        "sparse-index",
+        _sparse_index,
+        "git status --short; ls; echo 2 > a/file; git commit -qam two; echo 3 > a/new",
+        "a\nfile\n",
+        _sparse_home,
+    ),
+    Shape(
+        "sparse-by-patterns",
+        _sparse_by_patterns,
+        "ls a; echo 2 > a/file; git commit -qam two; echo 3 > a/new",
+        "file\n",
+        _sparse_by_patterns_home,
+    ),
+    Shape(
+        "sparse-partial",
+        _sparse_partial,
+        "ls; echo 2 > a/file; git commit -qam two; echo 3 > a/new",
+        "a\nfile\n",
+        _sparse_home,
+        said=_CANNOT,
+    ),
+    Shape("changing", _changing, _CHANGING, "", _changing_home),
+    Shape("shared-objects", _shared, _PLAIN, "1\n", _plain_home, is_place=True),
+    Shape("separate-git-dir", _separate, _PLAIN, "1\n", _plain_home, is_place=True),
+    Shape("sha256", _sha256, _PLAIN, "1\n", _plain_home),
     Shape("shallow", _shallow, f"git rev-list --count HEAD; {_PLAIN}", "1\n1\n", _shallow_home),
     Shape(
         "partial",
@@ -355,7 +479,7 @@ SHAPES = (
         f"git rev-list --count HEAD; {_PLAIN}",
         "2\n1\n",
         _partial_home,
-        said="a partial clone: ",
+        said=_CANNOT,
     ),
     Shape(
         "conversions",
@@ -379,6 +503,7 @@ SHAPES = (
         'f=$(printf \'caf\\351\'); echo 2 >> "$f"; git commit -qam names; echo 3 > "${f}2"',
         "1\n1\n",
         _names_home,
+        is_place=True,
     ),
     Shape(
         "owners",
@@ -386,6 +511,7 @@ SHAPES = (
         "cat theirs; git status --short; echo 2 > file; rm theirs; mv moved elsewhere; rm -r d",
         "1\n",
         _owners_home,
+        is_place=True,
     ),
     Shape(
         "place",
@@ -394,15 +520,26 @@ SHAPES = (
         "{top}\n1\n",
         _plain_home,
         at="a b%20s \"q\" 'n' $x\n{kind}",
+        is_place=True,
+    ),
+    Shape(
+        "place-in-bytes",
+        _plain,
+        f"pwd; {_PLAIN}",
+        "{top}\n1\n",
+        _plain_home,
+        at=f"{NOT_UTF8} {{kind}}",
+        is_place=True,
     ),
     *(
         Shape(
             name,
             _plain,
-            f"stat -f -c %T . | wc -l; {_PLAIN}",
-            "1\n1\n",
+            _PLAIN,
+            "1\n",
             _plain_home,
             file_system=name,
+            is_place=True,
         )
         for name in ("xfs", "btrfs", "tmpfs")
     ),

@@ -7,21 +7,32 @@ from contextlib import nullcontext
 import pytest
 
 from e2e import shapes
-from e2e.boxes import Kind
+from e2e.boxes import BOXES
 from e2e.footprint import changes, footprint
 from e2e.shapes import SHAPES, git, mounted
 
-_CHEAP = (Kind("user", "none", "overlay"), Kind("user", "none", "clone"))
-_OTHERS = (Kind("namespace", "firejail", "overlay"), Kind("container", "podman", "overlay"))
-_IN_ALL = ("lfs", "submodules", "names")
-CASES = [(shape, kind) for shape in SHAPES for kind in _CHEAP]
-CASES += [(shape, kind) for shape in SHAPES if shape.name in _IN_ALL for kind in _OTHERS]
+# What the tree holds, byte for byte, and what git says of it.
+_SEEN = """{
+find . -name .git -prune -o ! -type d -printf '%P %y %m %l\\0' | LC_ALL=C sort -z
+find . -name .git -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0r cksum
+git status --porcelain -z; git submodule status --recursive | sed 's/ (.*//'
+git log --format='%H %an %s'; git stash list; git for-each-ref refs/heads refs/remotes refs/tags
+} 2>&1 | tr '\\0' '\\n'
+"""
+
+
+_CASES = [
+    (shape, kind)
+    for shape in SHAPES
+    for kind in BOXES
+    if shape.is_place or kind.engine != "bubblewrap"
+]
 
 
 @pytest.mark.parametrize(
     ("shape", "kind"),
-    CASES,
-    ids=[f"{shape.name}-{kind}" for shape, kind in CASES],
+    _CASES,
+    ids=[f"{shape.name}-{kind}" for shape, kind in _CASES],
     indirect=["kind"],
 )
 def test_a_shape_is_seen_right_and_comes_home(human, shape, kind):
@@ -29,30 +40,35 @@ def test_a_shape_is_seen_right_and_comes_home(human, shape, kind):
     there = mounted(human, top, shape.file_system) if shape.file_system else nullcontext()
     with there:
         start = shape.make(human, top)
+        seen = human.run("sh", "-c", _SEEN, cwd=start).stdout
         before = footprint(top)
-        human.agent(f"set -e\n{shape.script}")
-        ran = human.clsecure(*kind.flags, cwd=start)
-        assert ran.stdout == shape.sees.format(top=top), ran.stderr
+        human.agent(f"{_SEEN}\nset -e\n{shape.script}")
+        ending = ("--on-exit", "import", "--branch", "home", "--yes")
+        ran = human.clsecure(*kind.flags, *ending, cwd=start)
+        assert ran.stdout == seen + shape.sees.format(top=top), ran.stderr
         assert shape.said in ran.stderr
-        human.clsecure("import", "--branch", "home", "--yes", cwd=start)
         touched = changes(before, footprint(top))
         assert all("/home" in path or "/lfs" in path for path in touched), touched
         shape.home(human, top)
         human.clsecure("cleanup", "--yes", cwd=start)
 
 
-def test_a_tree_with_another_file_system_in_it_is_cloned(human):
-    top = human.repository("src/with mount", {"file": "1\n", "sub dir/in": "1\n"})
+@pytest.mark.parametrize("kind", BOXES[:4], ids=str, indirect=True)
+def test_a_tree_with_another_file_system_in_it_is_cloned(human, kind):
+    top = human.repository(f"src/with mount-{kind}", {"file": "1\n", "sub dir/in": "1\n"})
     with mounted(human, top / "sub dir", "tmpfs"):
         human.write(top / "sub dir/in", "1\n")
-        human.agent("cat 'sub dir/in'; echo 2 > 'sub dir/in'")
-        refused = human.clsecure("--workspace", "overlay", cwd=top, code=4)
+        human.agent("cat 'sub dir/in'; echo 2 > 'sub dir/in'; git status --short")
+        refused = human.clsecure(*kind.flags, cwd=top, code=4)
         assert "other file systems are mounted in it: sub\\040dir" in refused.stderr
-        ran = human.clsecure(cwd=top)
-        assert ran.stdout == "1\n"
+        assert human.workers() == []
+        *mode, _, _ = kind.flags
+        ending = ("--on-exit", "import", "--branch", "home", "--yes")
+        ran = human.clsecure(*mode, *ending, cwd=top)
+        assert ran.stdout == "1\n M 'sub dir/in'\n".replace("'", '"')
         assert "cloned project (other file systems are mounted in it" in ran.stderr
-        human.clsecure("import", "--branch", "home", "--yes", cwd=top)
-        assert human.run("git", "show", "home:sub dir/in", cwd=top).stdout == "2\n"
+        assert git(human, top, "show", "home:sub dir/in") == "2\n"
+        assert (top / "sub dir/in").read_text() == "1\n"
         human.clsecure("cleanup", "--yes", cwd=top)
 
 
