@@ -63,12 +63,15 @@ def repository(human: Human, top: Path, files: dict[str, str]) -> Path:
 
 
 @contextmanager
-def mounted(human: Human, top: Path, kind: str) -> Iterator[None]:
-    """Have a file system of that kind at `top`, in which the human may write."""
+def mounted(human: Human, top: Path, kind: str, options: str = "size=64m") -> Iterator[None]:
+    """Have a file system of that kind at `top`, in which the human may write.
+
+    `options` are a tmpfs's.
+    """
     human.run("mkdir", "-p", top)
     image = top.with_name(f"image-{kind}-{os.getpid()}")
     if kind == "tmpfs":
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", top], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", top], check=True)
     else:
         with image.open("wb") as file:
             file.truncate(SIZE << 20)
@@ -302,13 +305,11 @@ def _changing_home(human: Human, top: Path) -> None:
     assert git(human, top, "show", "home:link") == "new dir/moved"
 
 
-_CHANGING = "; ".join(
-    (
-        "git rm -qr gone d; git commit -qm gone",
-        "mkdir 'new dir'; git mv moved 'new dir'; mv e f; ln -sf 'new dir/moved' link",
-        "rm to-link to-dir; ln -s run to-link; mkdir to-dir; echo 1 > to-dir/in; chmod +x run",
-        "head -c 9999 /dev/zero > binary; : > empty",
-    )
+_CHANGING = (
+    "git rm -qr gone d; git commit -qm gone\n"
+    "mkdir 'new dir'; git mv moved 'new dir'; mv e f; ln -sf 'new dir/moved' link\n"
+    "rm to-link to-dir; ln -s run to-link; mkdir to-dir; echo 1 > to-dir/in; chmod +x run\n"
+    "head -c 9999 /dev/zero > binary; : > empty"
 )
 
 

@@ -72,6 +72,40 @@ def test_a_tree_with_another_file_system_in_it_is_cloned(human, kind):
         human.clsecure("cleanup", "--yes", cwd=top)
 
 
+_MANY = 300_000
+_SECONDS = 60  # for a session, or its end; on two idle processors a tenth of it
+
+
+def test_many_files(human):
+    top = human.home / "src/many"
+    listed = "".join(f"M 100644 :1 d{n // 10_000}/e{n // 1000}/f{n}\n" for n in range(_MANY))
+    stream = (
+        "blob\nmark :1\ndata 0\n\ncommit refs/heads/main\n"
+        f"committer A <a@example.org> 1700000000 +0000\ndata 5\nfirst\n{listed}\ndone\n"
+    )
+    with mounted(human, top, "tmpfs", f"size=1g,nr_inodes={_MANY * 2}"):
+        git(human, top, "init", "-q", "-b", "main")
+        human.run("git", "fast-import", "--quiet", "--done", cwd=top, stdin=stream)
+        git(human, top, "reset", "-q", "--hard")
+        human.agent(
+            "git ls-files | wc -l; git status --short; git mv d1 moved; git commit -qm moved\n"
+            "rm -r d2/e20; echo 1 > new; echo 1 > d3/e30/f30000"
+        )
+        ending = ("--mode", "user", "--on-exit", "import", "--branch", "home", "--yes")
+        ran = human.clsecure(*ending, cwd=top, seconds=_SECONDS)
+        assert ran.stdout == f"{_MANY}\n"
+        changed = git(human, top, "diff", "--name-status", "main", "home").splitlines()
+        kinds = [line[0] for line in changed]
+        assert {kind: kinds.count(kind) for kind in kinds} == {
+            "A": 1,
+            "D": 1000,
+            "M": 1,
+            "R": 10_000,
+        }
+        assert git(human, top, "status", "--short") == ""
+        human.clsecure("cleanup", "--yes", cwd=top, seconds=_SECONDS)
+
+
 def test_what_a_submodule_builds_on_is_kept_while_the_session_lasts(human):
     top = shapes.submodules(human, human.home / "src/collected")
     inner = top / "lib dir/deep"
