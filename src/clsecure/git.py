@@ -75,8 +75,14 @@ class Repository(NamedTuple):
     head: Head
 
 
-def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return this process's environment for git: no repository in it, no locks, no questions."""
+def clean_environment(
+    extra: Mapping[str, str] | None = None, *, may_fetch: bool = False
+) -> dict[str, str]:
+    """Return this process's environment for git: no repository in it, no locks, no questions.
+
+    Without `may_fetch`, a partial clone fetches nothing that it lacks: what is asked for may be
+    named by a worker. (Git 2.45 has a variable for that; for older ones, no protocol is allowed.)
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -89,6 +95,8 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         "GIT_EDITOR": "false",
         "LC_ALL": "C",
     }
+    if not may_fetch:
+        fixed |= {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
     return {**kept, **fixed, **(extra or {})}
 
 
@@ -138,15 +146,16 @@ class Git:
         stdout: int | IO[bytes] | None = None,
         env: Mapping[str, str] | None = None,
         check: bool = True,
+        may_fetch: bool = False,
     ) -> Completed:
-        """Run git to its end; see `process.run`.
+        """Run git to its end; see `process.run` and `clean_environment`.
 
         Raises CommandFailed when `check` and the code is not 0, UserError when git is missing.
         """
         try:
             return run(
                 *self.argv(*args),
-                env=clean_environment(env),
+                env=clean_environment(env, may_fetch=may_fetch),
                 cwd=self.repository.top,
                 stdin=stdin,
                 stdout=stdout,
@@ -168,7 +177,8 @@ class Git:
         `hooks` is a directory of hooks that may run; None means none.
         """
         chosen = ("-c", f"core.hooksPath={hooks}") if hooks else ()
-        env = clean_environment({"GIT_TERMINAL_PROMPT": "1", "GIT_OPTIONAL_LOCKS": "1"})
+        asking = {"GIT_TERMINAL_PROMPT": "1", "GIT_OPTIONAL_LOCKS": "1"}
+        env = clean_environment(asking, may_fetch=True)
         argv = self.argv(*chosen, *args)
         return subprocess.run(argv, env=env, cwd=self.repository.top, check=False).returncode
 
@@ -188,6 +198,19 @@ def module_dirs(git_dir: Path, depth: int = _MODULES_DEEP) -> Iterator[tuple[str
     """Yield the git directories of a checkout's own submodules, with their names."""
     for path in _git_dirs(git_dir / "modules", depth):
         yield path.relative_to(git_dir / "modules").as_posix(), path
+
+
+def all_module_dirs(git_dir: Path, depth: int = _MODULES_DEEP) -> Iterator[Path]:
+    """Yield the git directories of a checkout's submodules, and of theirs."""
+    if depth:
+        for _, path in module_dirs(git_dir):
+            yield path
+            yield from all_module_dirs(path, depth - 1)
+
+
+def described(git_dir: Path, top: Path | None = None) -> Repository:
+    """Describe a repository by its git directory; git runs there where there is no tree."""
+    return Repository(top or git_dir, git_dir, git_dir, Head(None, None))
 
 
 def _git_dirs(directory: Path, depth: int) -> Iterator[Path]:

@@ -140,7 +140,14 @@ CHOICES: tuple[str, ...] = (
 PLACES: tuple[str, ...] = (
     *("VIRTUAL_ENV", "CONDA_PREFIX", "JAVA_HOME", "GOROOT", "GOBIN", "NVM_BIN", "NVM_INC"),
     *("HOMEBREW_CELLAR", "HOMEBREW_REPOSITORY", "ANDROID_HOME", "ANDROID_SDK_ROOT", "M2_HOME"),
-    *("MAVEN_HOME", "GRADLE_HOME", "UV_TOOL_DIR", "UV_PYTHON_INSTALL_DIR", "npm_config_cache"),
+    *(
+        "MAVEN_HOME",
+        "GRADLE_HOME",
+        "TERMINFO",
+        "UV_TOOL_DIR",
+        "UV_PYTHON_INSTALL_DIR",
+        "npm_config_cache",
+    ),
     *(cache.variable for cache in CACHES if cache.variable),
     *(one.variable for one in INSTALLATIONS if one.variable),
 )

@@ -133,7 +133,7 @@ def open_box(
 
         record = opened.session
         if session is None:
-            base = refs.start_base(plan.facts.repository, record.worker, record.base)
+            bases = refs.start_bases(plan.facts.repository, record.worker, record.base)
         for listener in listeners:
             doors.callback(os.close, listener)
         served = None
@@ -147,11 +147,11 @@ def open_box(
         variables = planning.environment(plan, environ, record.worker, record.uid)
         box = Box(opening.helper, record, variables)
         if session is None:
-            refs.await_base(base)
-            if copied.is_partial:
-                output.warn(
-                    "a partial clone: of other commits, what git has not fetched is not in the box"
-                )
+            refs.await_bases(bases)
+            if copied.promisor is not None:
+                from clsecure.workspace.promised import lacking
+
+                output.warn(lacking(copied.promisor, plan.config))
             if plan.workspace is WorkspaceKind.CLONE:
                 from clsecure.workspace import clone
 

@@ -45,7 +45,20 @@ def look(world: World, others: Iterable[Shown] = ()) -> Tools:
     for directory in directories(world.environ, world.home):
         search.on_path(directory)
     search.environments()
+    for place in terminal_descriptions(world):
+        search.add(place, "it describes your terminal")
     return _result(world, search)
+
+
+def terminal_descriptions(world: World) -> Iterator[str]:
+    """Yield the directories of the human's own which describe TERM: terminfo(5)."""
+    kind = world.environ.get("TERM", "")
+    if not kind or "/" in kind or kind.startswith("."):
+        return
+    named = (world.environ.get("TERMINFO", ""), f"{world.home}/.terminfo")
+    for place in map(os.path.normpath, named):
+        if within(place, world.home) and os.path.exists(f"{place}/{kind[0]}/{kind}"):
+            yield place
 
 
 def directories(environ: Mapping[str, str], home: str) -> tuple[str, ...]:

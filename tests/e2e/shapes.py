@@ -49,6 +49,7 @@ class Shape:
     at: str = "{name}-{kind}"
     file_system: str = ""
     said: str = ""  # words of the session's start
+    is_place: bool = False  # about where things lie: over every engine, not each mode's first
 
 
 def git(human: Human, top: Path, *words: str | Path) -> str:
@@ -62,12 +63,15 @@ def repository(human: Human, top: Path, files: dict[str, str]) -> Path:
 
 
 @contextmanager
-def mounted(human: Human, top: Path, kind: str) -> Iterator[None]:
-    """Have a file system of that kind at `top`, in which the human may write."""
+def mounted(human: Human, top: Path, kind: str, options: str = "size=64m") -> Iterator[None]:
+    """Have a file system of that kind at `top`, in which the human may write.
+
+    `options` are a tmpfs's.
+    """
     human.run("mkdir", "-p", top)
     image = top.with_name(f"image-{kind}-{os.getpid()}")
     if kind == "tmpfs":
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", top], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", top], check=True)
     else:
         with image.open("wb") as file:
             file.truncate(SIZE << 20)
@@ -116,7 +120,8 @@ def _lfs_home(human: Human, top: Path) -> None:
     git(human, top, "lfs", "fsck")
 
 
-def _submodules(human: Human, top: Path) -> Path:
+def submodules(human: Human, top: Path) -> Path:
+    """Make a project with a submodule that has one too."""
     inner = repository(human, top.with_name(f"inner-{top.name}"), {"in": "1\n"})
     library = repository(human, top.with_name(f"library-{top.name}"), {"lib": "1\n"})
     git(human, library, *_FILE, "submodule", "--quiet", "add", inner, "deep")
@@ -139,6 +144,23 @@ def _submodules_home(human: Human, top: Path) -> None:
         human, top / "lib dir/deep", "rev-parse", "HEAD"
     )
     assert git(human, top, "status", "--short") == ""
+
+
+def _library(human: Human, top: Path) -> Path:
+    library = repository(human, top.with_name(f"library-{top.name}"), {"lib": "1\n"})
+    repository(human, top, {"file": "1\n"})
+    git(human, top, *_FILE, "submodule", "--quiet", "add", library, "lib")
+    git(human, top, "commit", "-qm", "with library")
+    return top
+
+
+def _passed_over_home(human: Human, top: Path) -> None:
+    recorded = git(human, top, "rev-parse", "home~:lib").strip()
+    assert git(human, top, "rev-parse", "home:lib") == git(human, top, "rev-parse", "main:lib")
+    git(human, top / "lib", "gc", "-q", "--prune=now")
+    assert git(human, top / "lib", "show", f"{recorded}:lib") == "2\n"
+    leads = git(human, top / "lib", "branch", "--contains", recorded).split()
+    assert leads == [f"home.recorded-{recorded[:12]}"]
 
 
 def _new_submodule_home(human: Human, top: Path) -> None:
@@ -182,6 +204,31 @@ def _sparse_home(human: Human, top: Path) -> None:
     assert not (top / "b").exists()
 
 
+def _sparse_index(human: Human, top: Path) -> Path:
+    _sparse(human, top)
+    git(human, top, "sparse-checkout", "set", "--cone", "--sparse-index", "a")
+    return top
+
+
+def _sparse_by_patterns(human: Human, top: Path) -> Path:
+    repository(human, top, {"a/file": "1\n", "a/no": "1\n", "file": "1\n"})
+    git(human, top, "sparse-checkout", "set", "--no-cone", "/*", "!/a/no")
+    return top
+
+
+def _sparse_by_patterns_home(human: Human, top: Path) -> None:
+    _is(human, top, **{"a/file": "2\n", "a/no": "1\n", "a/new": "3\n"})
+    assert not (top / "a/no").exists()
+
+
+def _sparse_partial(human: Human, top: Path) -> Path:
+    source = _sparse(human, top.with_name(f"source-{top.name}"))
+    git(human, source, "config", "uploadpack.allowFilter", "true")
+    git(human, source, "clone", "-q", "--sparse", "--filter=blob:none", f"file://{source}", top)
+    git(human, top, "sparse-checkout", "set", "a")
+    return top
+
+
 def _history(human: Human, top: Path) -> Path:
     source = repository(human, top.with_name(f"source-{top.name}"), {"file": "0\n", "other": "0\n"})
     human.write(source / "file", "1\n")
@@ -205,6 +252,65 @@ def _partial(human: Human, top: Path) -> Path:
     source = _history(human, top)
     git(human, source, "clone", "-q", "--filter=blob:none", f"file://{source}", top)
     return top
+
+
+def _shared(human: Human, top: Path) -> Path:
+    source = _history(human, top)
+    git(human, source, "clone", "-q", "--shared", source, top)
+    return top
+
+
+def _separate(human: Human, top: Path) -> Path:
+    _plain(human, top)
+    git(human, top, "init", "-q", "--separate-git-dir", top.with_name(f"git of {top.name}"))
+    return top
+
+
+def _sha256(human: Human, top: Path) -> Path:
+    human.run("mkdir", "-p", top)
+    git(human, top, "init", "-q", "-b", "main", "--object-format=sha256")
+    return _plain(human, top)
+
+
+def _changing(human: Human, top: Path) -> Path:
+    files = ("gone", "d/gone", "d/deep/gone", "moved", "e/x", "e/y", "to-link", "to-dir", "run")
+    repository(human, top, {name: f"{name}\n" * 9 for name in files})
+    human.run("ln", "-s", "moved", top / "link")
+    human.run("ln", "-s", "/nowhere at all", top / "loose-end")
+    git(human, top, "add", "-A")
+    git(human, top, "commit", "-qm", "links")
+    return top
+
+
+def _changing_home(human: Human, top: Path) -> None:
+    listed = git(human, top, "diff", "--raw", "-M", "--abbrev=1", "main", "home").splitlines()
+    fields = (line.partition("\t") for line in listed)
+    found = {names: modes.split()[:2] for modes, _, names in fields}
+    plain, link, none, runs = "100644", "120000", "000000", "100755"
+    assert found == {
+        "gone": [f":{plain}", none],
+        "d/gone": [f":{plain}", none],
+        "d/deep/gone": [f":{plain}", none],
+        "moved\tnew dir/moved": [f":{plain}", plain],
+        "e/x\tf/x": [f":{plain}", plain],
+        "e/y\tf/y": [f":{plain}", plain],
+        "to-link": [f":{plain}", link],
+        "to-dir": [f":{plain}", none],
+        "to-dir/in": [":000000", plain],
+        "run": [f":{plain}", runs],
+        "link": [f":{link}", link],
+        "binary": [":000000", plain],
+        "empty": [":000000", plain],
+    }
+    assert git(human, top, "show", "home:link") == "new dir/moved"
+
+
+_CHANGING = (
+    "git rm -qr gone d; git commit -qm gone\n"
+    "mkdir 'new dir'; git mv moved 'new dir'; mv e f; ln -sf 'new dir/moved' link\n"
+    "rm to-link to-dir; ln -s run to-link; mkdir to-dir; echo 1 > to-dir/in; chmod +x run\n"
+    "head -c 9999 /dev/zero > binary; : > empty"
+)
 
 
 def _partial_home(human: Human, top: Path) -> None:
@@ -280,6 +386,8 @@ def _owners_home(human: Human, top: Path) -> None:
     _is(human, top, file="2\n", elsewhere="1\n")
 
 
+_CANNOT = "a partial clone: of other commits, git lacks what it has not fetched, and cannot"
+
 SHAPES = (
     Shape(
         "lfs",
@@ -288,15 +396,25 @@ SHAPES = (
         "echo new > a.bin; git commit -qam new; echo loose > b.bin",
         "two\none\n",
         _lfs_home,
+        is_place=True,
     ),
     Shape(
         "submodules",
-        _submodules,
+        submodules,
         "git submodule status --recursive | wc -l; git status --short; cd 'lib dir'\n"
         "git switch -q -c work; echo 2 > lib; git commit -qam two; echo 3 > loose\n"
         "cd deep; echo 4 > in",
         "2\n",
         _submodules_home,
+        is_place=True,
+    ),
+    Shape(
+        "submodule-passed-over",
+        _library,
+        "cd lib; git switch -q --detach; echo 2 > lib; git commit -qam passed; cd ..\n"
+        "git commit -qam 'records it'; git -C lib switch -q main; git commit -qam 'and back'",
+        "",
+        _passed_over_home,
     ),
     Shape(
         "new-submodule",
@@ -314,7 +432,14 @@ SHAPES = (
         "1\n",
         _inside_home,
     ),
-    Shape("worktree", _worktree, f"git branch --show-current; {_PLAIN}", "side\n1\n", _plain_home),
+    Shape(
+        "worktree",
+        _worktree,
+        f"git branch --show-current; {_PLAIN}",
+        "side\n1\n",
+        _plain_home,
+        is_place=True,
+    ),
     Shape(
         "sparse",
         _sparse,
@@ -322,6 +447,32 @@ SHAPES = (
         "a\nfile\n",
         _sparse_home,
     ),
+    Shape(
+        "sparse-index",
+        _sparse_index,
+        "git status --short; ls; echo 2 > a/file; git commit -qam two; echo 3 > a/new",
+        "a\nfile\n",
+        _sparse_home,
+    ),
+    Shape(
+        "sparse-by-patterns",
+        _sparse_by_patterns,
+        "ls a; echo 2 > a/file; git commit -qam two; echo 3 > a/new",
+        "file\n",
+        _sparse_by_patterns_home,
+    ),
+    Shape(
+        "sparse-partial",
+        _sparse_partial,
+        "ls; echo 2 > a/file; git commit -qam two; echo 3 > a/new",
+        "a\nfile\n",
+        _sparse_home,
+        said=_CANNOT,
+    ),
+    Shape("changing", _changing, _CHANGING, "", _changing_home),
+    Shape("shared-objects", _shared, _PLAIN, "1\n", _plain_home, is_place=True),
+    Shape("separate-git-dir", _separate, _PLAIN, "1\n", _plain_home, is_place=True),
+    Shape("sha256", _sha256, _PLAIN, "1\n", _plain_home),
     Shape("shallow", _shallow, f"git rev-list --count HEAD; {_PLAIN}", "1\n1\n", _shallow_home),
     Shape(
         "partial",
@@ -329,7 +480,7 @@ SHAPES = (
         f"git rev-list --count HEAD; {_PLAIN}",
         "2\n1\n",
         _partial_home,
-        said="a partial clone: ",
+        said=_CANNOT,
     ),
     Shape(
         "conversions",
@@ -353,6 +504,7 @@ SHAPES = (
         'f=$(printf \'caf\\351\'); echo 2 >> "$f"; git commit -qam names; echo 3 > "${f}2"',
         "1\n1\n",
         _names_home,
+        is_place=True,
     ),
     Shape(
         "owners",
@@ -360,6 +512,7 @@ SHAPES = (
         "cat theirs; git status --short; echo 2 > file; rm theirs; mv moved elsewhere; rm -r d",
         "1\n",
         _owners_home,
+        is_place=True,
     ),
     Shape(
         "place",
@@ -368,15 +521,26 @@ SHAPES = (
         "{top}\n1\n",
         _plain_home,
         at="a b%20s \"q\" 'n' $x\n{kind}",
+        is_place=True,
+    ),
+    Shape(
+        "place-in-bytes",
+        _plain,
+        f"pwd; {_PLAIN}",
+        "{top}\n1\n",
+        _plain_home,
+        at=f"{NOT_UTF8} {{kind}}",
+        is_place=True,
     ),
     *(
         Shape(
             name,
             _plain,
-            f"stat -f -c %T . | wc -l; {_PLAIN}",
-            "1\n1\n",
+            _PLAIN,
+            "1\n",
             _plain_home,
             file_system=name,
+            is_place=True,
         )
         for name in ("xfs", "btrfs", "tmpfs")
     ),

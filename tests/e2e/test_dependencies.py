@@ -57,12 +57,12 @@ def test_a_virtual_environment_on_a_python_of_the_home(human, kind, environments
     assert said == f"7 {base}\n{top}/.direnv/python-3.x\n"
 
 
-def test_an_active_environment_is_on_path_inside(human, environments):
+@_KINDS
+def test_an_active_environment_is_on_path_inside(human, kind, environments):
     top = environments
     env = {"VIRTUAL_ENV": f"{top}/.venv", "PATH": f"{top}/.venv/bin:{human.environment['PATH']}"}
-    ran = human.clsecure("exec", "--", "sh", "-c", "command -v python; echo $VIRTUAL_ENV",
-                         cwd=top, env=env)  # fmt: skip
-    assert ran.stdout == f"{top}/.venv/bin/python\n{top}/.venv\n"
+    said = exec_in(human, kind, top, "command -v python; echo $VIRTUAL_ENV", env=env)
+    assert said == f"{top}/.venv/bin/python\n{top}/.venv\n"
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +82,13 @@ def test_modules_of_node_with_a_program_of_this_machine(human, kind, packages):
     assert not (packages / "out.js").exists()
 
 
-def test_packages_of_the_humans_cache_need_no_network(human, packages):
+@_KINDS
+def test_packages_of_the_humans_cache_need_no_network(human, kind, packages):
     script = (
         "mkdir -p /tmp/again && cd /tmp/again && echo '{}' > package.json && "
         "npm install --offline --silent --no-fund --no-audit esbuild && ls node_modules/.bin"
     )
-    words = ("exec", "--no-network", "--", "sh", "-c", script)
+    words = ("exec", *kind.flags, "--no-network", "--", "sh", "-c", script)
     assert human.clsecure(*words, cwd=packages).stdout == "esbuild\n"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from e2e.boxes import BOXES
+from world.human import PROGRAM
 
 _SECRET = "sk-ant-very-secret-0123456789"
 _FORWARDED = {
@@ -37,7 +38,7 @@ def variables(text):
     return dict(pair.split("=", 1) for pair in text.split("\0") if "=" in pair)
 
 
-@pytest.mark.parametrize("kind", BOXES[:3], ids=str, indirect=True)
+@pytest.mark.parametrize("kind", BOXES[:4], ids=str, indirect=True)
 def test_variables(human, kind):
     top = human.repository(f"variables-{kind}")
     human.agent("env -0")
@@ -72,7 +73,7 @@ _WHO = {
 }
 
 
-@pytest.mark.parametrize("kind", [*BOXES[:2], *BOXES[3:5]], ids=str, indirect=True)
+@pytest.mark.parametrize("kind", BOXES[:5], ids=str, indirect=True)
 def test_the_agent_works_as_the_human_would(human, kind):
     top = human.repository(f"who-{kind}")
     hook = 'echo "$(id -un) in $(pwd)" > by-hook; grep -q ok "$1"\n'
@@ -94,6 +95,81 @@ def test_the_agent_works_as_the_human_would(human, kind):
     assert {name: inside.get(name) for name in _WHO} == _WHO
     assert inside["CLSECURE_SESSION"] == "default"
     assert not (top / "by-hook").exists()
+
+
+_SETTINGS_OF_GIT = """[user]
+\tname = A Human
+\temail = human@example.org
+[core]
+\thooksPath = ~/git-hooks
+[format]
+\tsignOff = true
+[init]
+\tdefaultBranch = trunk
+[includeIf "gitdir:~/work/"]
+\tpath = ~/git-at-work
+"""
+
+
+@pytest.mark.parametrize("kind", BOXES[:5], ids=str, indirect=True)
+def test_the_humans_own_hooks_editor_and_name_for_some_places(human, kind):
+    own = human.home / ".gitconfig"
+    before = own.read_text()
+    human.write("git-at-work", "[user]\n\temail = human@work.example\n")
+    human.write("git-hooks/commit-msg", '#!/bin/sh\necho "Hook: $(id -un)" >> "$1"\n', mode=0o755)
+    human.write("bin/my-editor", '#!/bin/sh\nprintf "from my editor\\n\\n" > "$1"\n', mode=0o755)
+    top = human.repository(f"work/named-{kind}")
+    human.write(own, _SETTINGS_OF_GIT)
+    human.agent(
+        "echo x > x; git add x; git commit -q\n"
+        "git log -1 --format='%ae|%s|%(trailers:key=Hook,valueonly)'\n"
+        "git format-patch --stdout -1 | grep ^Signed; git config core.hooksPath\n"
+        "cd /tmp; git init -q new; cd new; git commit -q --allow-empty -m x; git branch\n"
+        "git log -1 --format='%an %ae'"
+    )
+    try:
+        ran = human.clsecure(*kind.flags, cwd=top, env={"EDITOR": "my-editor"}, code=None)
+    finally:
+        human.write(own, before)
+    said = [line for line in ran.stdout.splitlines() if line]
+    worker = next(name for name in human.workers() if name in ran.stderr)
+    assert said == [
+        f"human@work.example|from my editor|{worker}",
+        "Signed-off-by: A Human <human@work.example>",
+        "* trunk",
+        "A Human human@work.example",  # whoever they are for the project they are in its session
+    ], ran.stderr
+
+
+_PLACE_AND_TIME = """
+locale charmap; locale -a | sort | cksum; date -d @1700000000 +%z; cksum < /etc/localtime
+TZ=America/St_Johns date -d @1700000000 +%z; tput -T xterm-256color colors; tput -T mine colors
+"""
+
+
+@pytest.mark.parametrize("kind", BOXES[:4], ids=str, indirect=True)
+def test_locales_time_and_terminals_are_the_humans(human, kind):
+    top = human.repository(f"place-and-time-{kind}")
+    described = "mine|a terminal of my own,\n\tcolors#77,\n"
+    human.run("tic", "-x", "-", stdin=described)
+    env = {"TERM": "mine", "TZ": "Asia/Kolkata", "LANG": "C.UTF-8"}
+    own = human.run("sh", "-c", _PLACE_AND_TIME, env=env).stdout
+    assert own.splitlines()[0] == "UTF-8"
+    assert [own.splitlines()[number] for number in (2, 4, 5, 6)] == ["+0530", "-0330", "256", "77"]
+    words = ("exec", *kind.flags, "--", "sh", "-c", _PLACE_AND_TIME)
+    assert human.clsecure(*words, cwd=top, env=env).stdout == own
+
+
+@pytest.mark.parametrize("kind", BOXES[:4], ids=str, indirect=True)
+def test_the_terminal_has_its_type_its_colours_and_its_size(human, kind):
+    top = human.repository(f"terminal-{kind}")
+    script = 'tty; stty size; tput colors; echo "$TERM $COLORTERM"; tput setaf 3 | od -An -c'
+    words = (PROGRAM, "exec", *kind.flags, "--", "sh", "-c", script)
+    env = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    screen = human.terminal(*words, cwd=top, env=env, size=(33, 111))
+    for line in ("/dev/pts/", "33 111", "256", "xterm-256color truecolor", "033   [   3   3   m"):
+        screen.expect_exact(line)
+    screen.wait()
 
 
 def test_the_kimi_provider(human):
@@ -191,7 +267,7 @@ sleep 300 & exit 3
 """
 
 
-@pytest.mark.parametrize("kind", BOXES[:3], ids=str, indirect=True)
+@pytest.mark.parametrize("kind", BOXES[:4], ids=str, indirect=True)
 def test_the_cleanup_hook(human, kind):
     top = human.repository(f"hook-{kind}", {".clsecure/on-cleanup": _HOOK})
     human.agent("echo x > made")

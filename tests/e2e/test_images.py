@@ -101,6 +101,37 @@ def test_a_missing_program_or_image_is_one_clear_line(human, top, small):
     assert len(ended.stderr.splitlines()) == 2
 
 
+@pytest.fixture(scope="module")
+def tools(human):
+    """Programs in the human's home: for a C library, for none, for a shell, for Python."""
+    human.run("cp", "/bin/busybox", human.write("tools/busybox-of-mine", "", mode=0o755))
+    human.run("cp", "/usr/bin/seq", human.write("tools/of-the-library", "", mode=0o755))
+    human.write("tools/of-the-shell", "#!/bin/sh\necho read\n", mode=0o755)
+    human.write("tools/of-python", "#!/usr/bin/python3 -I\nprint('read')\n", mode=0o755)
+    human.write("tools/of-any-python", "#!/usr/bin/env python3\nprint('read')\n", mode=0o755)
+    return {"PATH": f"{human.home}/tools:{human.environment['PATH']}"}
+
+
+def test_tools_of_the_home_run_in_an_image_or_say_what_it_lacks(human, top, small, tools):
+    for words, said in (
+        (("busybox-of-mine", "echo", "runs"), "runs\n"),
+        (("of-the-shell",), "read\n"),
+    ):
+        assert human.clsecure(*in_image(small, *words), cwd=top, env=tools).stdout == said
+    loader = Path("/usr/bin/seq").read_bytes().partition(b"/ld-linux")[0].rpartition(b"\0")[2]
+    assert loader in {b"/lib64", b"/lib"}
+    for name, lacking in (
+        ("of-the-library", f"it needs {loader.decode()}/ld-linux"),
+        ("of-python", "it needs /usr/bin/python3, which is not there"),
+        ("of-any-python", "it needs /usr/bin/env, which is not there"),
+        (f"{human.home}/tools/of-python", "it needs /usr/bin/python3, which is not there"),
+        ("of-nobody", "No such file or directory"),
+    ):
+        ended = human.clsecure(*in_image(small, name), cwd=top, env=tools, code=127)
+        (line,) = ended.stderr.splitlines()
+        assert line.startswith(f"clsecure: {name} cannot be run in the box: {lacking}")
+
+
 CONTAINERFILE = """FROM scratch
 COPY busybox /bin/sh
 COPY busybox /bin/busybox

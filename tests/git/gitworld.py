@@ -87,6 +87,12 @@ class Session:
     def git(self, *args, **kwargs) -> str:
         return git(self.top, *args, HOME=str(self.home), **kwargs)
 
+    def pack(self, *args, stdin) -> bytes:
+        env = {**os.environ, "HOME": str(self.home)}
+        return subprocess.run(
+            ["git", *args], cwd=self.top, input=stdin, capture_output=True, env=env, check=True
+        ).stdout
+
     def commit(self, message: str) -> str:
         self.git("add", "-A")
         self.git("commit", "-qm", message)

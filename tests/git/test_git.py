@@ -62,8 +62,10 @@ def test_variables_of_the_caller_do_not_lead_astray(world, monkeypatch):
     assert discover(world.top).top == world.top
     kept = [name for name in clean_environment() if name.startswith("GIT_")]
     assert sorted(kept) == [
+        "GIT_ALLOW_PROTOCOL",
         "GIT_CONFIG_NOSYSTEM",
         "GIT_EDITOR",
+        "GIT_NO_LAZY_FETCH",
         "GIT_OPTIONAL_LOCKS",
         "GIT_PAGER",
         "GIT_TERMINAL_PROMPT",

@@ -83,6 +83,18 @@ def test_it_comes_out_as_it_went_in(human, distribution, tmp_path):
     set_uid = [name for name in found if (rootfs / name).lstat().st_mode & 0o6000]
     assert set_uid == []
     subprocess.run(["rm", "-rf", *tmp_path.iterdir()], check=True)
+    tools_of_the_home_run_there(human)
+
+
+def tools_of_the_home_run_there(human):
+    """Programs of the human's work as far as the image has what they are made for."""
+    top = human.repository("equipped")
+    for name, program in (("counting", "seq"), ("needing-more", "curl")):
+        human.run("cp", f"/usr/bin/{program}", human.write(f"bin/{name}", "", mode=0o755))
+    words = ("exec", "--mode", "container", "--image", f"oci-archive:{human.home}/root.tar", "--")
+    assert human.clsecure(*words, "counting", "2", cwd=top).stdout == "1\n2\n"
+    ended = human.clsecure(*words, "needing-more", "--version", cwd=top, code=127)
+    assert "error while loading shared libraries: libcurl.so" in ended.stderr
 
 
 def test_a_package_is_installed_in_a_writable_container(human, distribution, package):

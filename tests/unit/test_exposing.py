@@ -141,3 +141,22 @@ def test_arguments_of_each_agent(name):
     assert headless[-1] == "do it"
     for command in agent.commands:
         assert arguments(agent, (command,), resumes=False)[0] == command
+
+
+def test_the_humans_own_description_of_their_terminal(home, tmp_path):
+    put(home, ".terminfo/m/mine")
+    elsewhere = home / "kitty.app/terminfo"
+    put(elsewhere, "x/xterm-kitty")
+    put(tmp_path, "outside/x/xterm-kitty")
+    assert ".terminfo" in names(look(home, TERM="mine").exposed, home)
+    for kind in ("", "theirs", "../m/mine", "/mine", "m/mine"):
+        assert look(home, TERM=kind).exposed == ()
+    shown = look(home, TERM="xterm-kitty", TERMINFO=str(elsewhere))
+    assert [one.path for one in shown.exposed] == [str(elsewhere)]
+    assert shown.variables["TERMINFO"] == str(elsewhere)
+    outside = look(home, TERM="xterm-kitty", TERMINFO=f"{tmp_path}/outside")
+    assert (outside.exposed, outside.variables) == ((), {})
+    put(home, ".ssh/i/id")
+    put(home, "i/id")
+    for place in (".ssh", "", "src", "src/.."):
+        assert look(home, TERM="id", TERMINFO=f"{home}/{place}").exposed == ()

@@ -112,9 +112,8 @@ class Human:
     def write(self, path: Path | str, text: str, *, mode: int = 0o644) -> Path:
         """Write a file of the human's; a relative path is below the home."""
         target = self.home / path
-        self.run("mkdir", "-p", target.parent)
-        self.run("tee", target, stdin=text)
-        self.run("chmod", f"{mode:o}", target)
+        script = 'mkdir -p "${1%/*}" && cat > "$1" && chmod "$2" "$1"'
+        self.run("sh", "-c", script, "sh", target, f"{mode:o}", stdin=text)
         return target
 
     def repository(self, path: str = "src/project", files: Mapping[str, str] | None = None) -> Path:

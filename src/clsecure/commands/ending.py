@@ -100,7 +100,7 @@ def _ask(work: Work, session: OpenSession, output: Output) -> OnExit:
             continue
         if letter in answers:
             return answers[letter]
-        show_diff(work, session.plan.facts.repository, output)
+        _attempt(lambda: show_diff(work, session.plan.facts.repository, output), output)
 
 
 def import_work(invocation: Invocation, session: OpenSession, work: Work) -> Imported:

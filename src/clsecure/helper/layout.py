@@ -176,11 +176,14 @@ def _masks(path: str, request: Open) -> tuple[str, ...]:
 def _borrowed(request: Open) -> list[Mount]:
     # git-lfs looks in ../lfs/objects of each object store that git borrows.
     mounts = []
+    # A store that borrows names the others where they are on the host; the session knows them all.
+    masks = ("info/alternates",) if len(request.objects) > 1 else ()
     for number, path in enumerate(request.objects):
         at, beside = f"{OBJECTS}/{number}", request.lfs[number] if request.lfs else ""
         if beside:
             mounts.append(Mount(kind="objects", at=f"{at}/lfs/objects", source=beside))
-        mounts.append(Mount(kind="objects", at=f"{at}/objects" if beside else at, source=path))
+        at = f"{at}/objects" if beside else at
+        mounts.append(Mount(kind="objects", at=at, source=path, masks=masks))
     return mounts
 
 

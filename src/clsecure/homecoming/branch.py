@@ -221,7 +221,7 @@ def discard(repository: Repository, key: str, *, keep_left: bool = False) -> Non
 def switch_to(repository: Repository, branch: str) -> None:
     """Check `branch` out. Raises UserError (IMPORT) where that would overwrite local changes."""
     git = Git(repository)
-    ended = git.run("switch", "--no-guess", "--quiet", branch, check=False)
+    ended = git.run("switch", "--no-guess", "--quiet", branch, check=False, may_fetch=True)
     if ended.returncode:
         said = [line for line in ended.stderr.splitlines() if line.strip()]
         reason = escape(said[0].partition(b": ")[2] or said[0]) if said else "git gave no reason"

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,8 @@ from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git, Repository
 from clsecure.homecoming.inside import Runner, inside_command
 from clsecure.homecoming.manifest import MAX_LINE, BadManifest, Manifest, parse
-from clsecure.homecoming.refs import conflicting, namespace, reason, update_refs
+from clsecure.homecoming.objects import MISSING, PROMISED, is_partial, look_up
+from clsecure.homecoming.refs import BASE, conflicting, namespace, reason, update_refs
 from clsecure.homecoming.work import Work, work_from
 from clsecure.output import escape
 
@@ -53,13 +54,15 @@ def receive(
     paths: Sequence[str] | None,
     place: Place | None = None,
     gitlinks: Mapping[str, str] | None = None,
+    recorded: Sequence[str] = (),
 ) -> tuple[Work, tuple[str, ...]]:
     """Bring what is new in the session into refs/clsecure/<key>/ and say what it is.
 
     `base` is the commit that the session started from (None: it had no such repository), `paths`
     what changed in its tree (None: the export looks at all of it). `place` is where the repository
-    is in the box, if not where it is here, and `gitlinks` what submodules are recorded at. Also
-    returns which paths of the tree have repositories of their own.
+    is in the box, if not where it is here, and `gitlinks` what submodules are recorded at. With
+    `recorded`, these commits alone are brought, each as a branch. Also returns which paths of the
+    tree have repositories of their own.
 
     Refs of an earlier fetch that are gone are removed; working tree, index, HEAD, configuration
     and all other refs stay as they are. Raises UserError with
@@ -73,8 +76,16 @@ def receive(
     stashed = _stashed(repository)
     known += stashed
     place = place or Place(repository.git_dir, repository.top)
+    partial = is_partial(git)
     request = _request(
-        place, base=base, exclude=known, stashed=stashed, paths=paths, gitlinks=gitlinks or {}
+        place,
+        base=base,
+        exclude=known,
+        stashed=stashed,
+        paths=paths,
+        gitlinks=gitlinks or {},
+        recorded=recorded,
+        partial=partial,
     )
     try:
         with TemporaryFile(dir=repository.common_dir) as file, _looking_for_room(file):
@@ -89,7 +100,7 @@ def receive(
             file.seek(0)
             manifest = _manifest(file)
             refs = quarantine_refs(manifest)
-            _receive(git, file, refs, is_bundle=manifest.bundle)
+            _receive(git, file, refs, is_bundle=manifest.bundle, partial=partial)
             if manifest.lfs:
                 from clsecure.homecoming import largefiles
 
@@ -149,6 +160,8 @@ def _request(
     stashed: Sequence[str],
     paths: Sequence[str] | None,
     gitlinks: Mapping[str, str],
+    recorded: Sequence[str],
+    partial: bool,
 ) -> bytes:
     request = {
         "git_dir": os.fspath(place.git_dir),
@@ -158,6 +171,8 @@ def _request(
         "stashed": list(stashed),
         "paths": None if paths is None else list(paths),
         "gitlinks": dict(gitlinks),
+        "recorded": list(recorded),
+        "partial": partial,
     }
     return json.dumps(request).encode("ascii")
 
@@ -169,20 +184,24 @@ def _manifest(file: IO[bytes]) -> Manifest:
         raise _refused(f"the session's manifest is refused: {error}") from error
 
 
-def _receive(git: Git, file: IO[bytes], refs: Mapping[str, str], *, is_bundle: bool) -> None:
+def _receive(
+    git: Git, file: IO[bytes], refs: Mapping[str, str], *, is_bundle: bool, partial: bool
+) -> None:
     """Check what `file` holds from here on, and that `refs` are whole with it; then keep it."""
     objects = git.repository.common_dir / "objects"
     with _quarantine(objects) as (store, env):
         if is_bundle:
             _need(git, _prerequisites(file))
             os.lseek(file.fileno(), file.tell(), os.SEEK_SET)
-            indexing = ("index-pack", "--stdin", "--fix-thin", "--strict")
+            # As fetch does: links of a partial clone's objects may lead to what is promised.
+            checking = "--fsck-objects" if partial else "--strict"
+            indexing = ("index-pack", "--stdin", "--fix-thin", checking)
             ended = git.run(*indexing, stdin=file, env=env, check=False)
             if ended.returncode:
                 raise _refused(f"git refuses what the session made: {reason(ended.stderr)}")
         _check_kinds(git, refs, env)
         # As fetch does: every object that the refs lead to, up to what was here before.
-        walk = ("rev-list", "--objects", "--stdin", "--not", "--all", "--quiet")
+        walk = ("rev-list", "--objects", PROMISED, "--stdin", "--not", "--all", "--quiet")
         tips = "".join(f"{oid}\n" for oid in refs.values()).encode()
         ended = git.run(*walk, stdin=tips, env=env, check=False)
         if ended.returncode:
@@ -230,24 +249,16 @@ def _prerequisites(file: IO[bytes]) -> list[str]:
 
 def _need(git: Git, commits: Sequence[str]) -> None:
     """Make sure that what a bundle builds on is still here."""
-    if any(kind == "missing" for _, kind in _kinds(git, commits, {})):
+    if any(each.kind == MISSING for each in look_up(git, commits)):
         message = "commits that the session builds on are gone from your repository"
         raise _refused(message, "fetch them again, for example: git fetch --all")
 
 
-def _kinds(git: Git, oids: Iterable[str], env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield each object's id and type, or "missing"."""
-    asked = "".join(f"{oid}\n" for oid in oids).encode()
-    for line in git.run("cat-file", "--batch-check", stdin=asked, env=env).text.splitlines():
-        oid, kind, *_ = line.split(" ")
-        yield oid, kind
-
-
 def _check_kinds(git: Git, refs: Mapping[str, str], env: Mapping[str, str]) -> None:
-    kinds = dict(_kinds(git, refs.values(), env))
+    kinds = {each.oid: each.kind for each in look_up(git, refs.values(), env)}
     for name, oid in refs.items():
-        kind = kinds.get(oid, "missing")
-        if kind == "missing" or (kind != "commit" and not name.startswith(("tags/", "other/"))):
+        kind = kinds.get(oid, MISSING)
+        if kind == MISSING or (kind != "commit" and not name.startswith(("tags/", "other/"))):
             raise _refused(f"the session's work is not whole: {escape(name)} is {kind}")
 
 
@@ -264,7 +275,7 @@ def _keep(pack: Path, kept: Path) -> None:
 def _write_refs(git: Git, prefix: str, refs: Mapping[str, str]) -> None:
     """Make the refs below `prefix` exactly `refs`, but for the session's base."""
     there = git.lines("for-each-ref", "--format=%(refname)", prefix)
-    gone = [name for name in there if name.removeprefix(prefix) not in {*refs, "base", PLACES}]
+    gone = [name for name in there if name.removeprefix(prefix) not in {*refs, BASE, PLACES}]
     wanted = {f"{prefix}{name}": oid for name, oid in refs.items()}
     first = conflicting(gone, wanted)  # one transaction cannot put a ref in another one's place
     update_refs(git, [f"delete {name}\0\0" for name in gone if name in first])

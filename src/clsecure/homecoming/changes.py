@@ -6,7 +6,10 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git
+from clsecure.homecoming.objects import MISSING, look_up
+from clsecure.homecoming.refs import reason
 from clsecure.homecoming.review import Entry, needs_content
 from clsecure.output import escape
 
@@ -33,7 +36,10 @@ class Change:
 def changed(git: Git, base: str, tip: str) -> Iterator[Change]:
     """Yield what changed from `base` (a commit; the empty tree when it is gone) to `tip`."""
     start = base if git.has(base) else _empty_tree(git)
-    raw = git.run("diff-tree", "-r", "-z", "-M", "--raw", "--no-abbrev", start, tip, "--")
+    listing = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev")
+    raw = git.run(*listing, "-M", start, tip, "--", check=False)
+    if raw.returncode:  # a partial clone may lack what a renamed file looked like
+        raw = git.run(*listing, "-M100%", start, tip, "--")
     fields = iter(raw.text.split("\0"))
     for head in fields:
         if not head:
@@ -51,12 +57,20 @@ def _empty_tree(git: Git) -> str:
 def diff(git: Git, base: str, tip: str, *options: str, paths: Sequence[str] = ()) -> str:
     """Return the diff as text that is safe to print; `options` such as `--stat` are git's.
 
-    No program that the repository names is run: no external diff, no text conversion.
+    No program that the repository names is run: no external diff, no text conversion. Raises
+    UserError with ExitCode.IMPORT where git lacks a part and cannot fetch it.
     """
     start = base if git.has(base) else _empty_tree(git)
     safe = ("--no-ext-diff", "--no-textconv", "--no-color", "--submodule=short", "-M")
     where = ("--literal-pathspecs", "diff", *safe, *options, start, tip, "--", *paths)
-    return escape(git.run(*where).stdout, multiline=True)
+    ended = git.run(*where, check=False, may_fetch=True)
+    if ended.returncode:
+        raise UserError(
+            f"git cannot show the whole diff: {reason(ended.stderr)}",
+            hint="a partial clone fetches what it lacks: is its remote in reach?",
+            code=ExitCode.IMPORT,
+        )
+    return escape(ended.stdout, multiline=True)
 
 
 def log(git: Git, base: str, tip: str) -> str:
@@ -85,10 +99,8 @@ def entries(git: Git, changes: Sequence[Change]) -> list[Entry]:
 
 def _contents(git: Git, oids: Sequence[str]) -> dict[str, bytes]:
     """Read blobs that are not too large, in two calls however many there are."""
-    asked = os.fsencode("".join(f"{oid}\n" for oid in oids))
-    sizes = git.lines("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked)
-    pairs = (line.split(" ") for line in sizes)
-    small = [oid for oid, size in pairs if size.isdigit() and int(size) <= _READ_AT_MOST]
+    there = (each for each in look_up(git, oids) if each.kind != MISSING)
+    small = [each.oid for each in there if each.size <= _READ_AT_MOST]
     data = git.run(
         "cat-file", "--batch", stdin=os.fsencode("".join(f"{oid}\n" for oid in small))
     ).stdout

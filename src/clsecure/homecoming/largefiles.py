@@ -19,6 +19,7 @@ from typing import IO, NamedTuple
 
 from clsecure.git import Git, lfs_store
 from clsecure.homecoming.inside import Runner, inside_command
+from clsecure.homecoming.objects import PROMISED, look_up
 
 MAX_OBJECT = 5 << 30  # bytes of one content; hosts of git-lfs take no more
 MAX_ALL = 20 << 30  # bytes of all that one session brings
@@ -71,13 +72,12 @@ def bring(git: Git, runner: Runner, git_dir: Path, tips: Iterable[str]) -> list[
 def _pointers(git: Git, tips: Iterable[str]) -> dict[str, Wanted]:
     """Return the pointers among the files that `tips` have and the human has not."""
     asked = "".join(f"{oid}\n" for oid in tips).encode()
-    walk = ("rev-list", "--objects", "--stdin", "--not", "--exclude=refs/clsecure/*", "--all")
+    known = ("--not", "--exclude=refs/clsecure/*", "--all")
+    walk = ("rev-list", "--objects", PROMISED, "--stdin", *known)
     lines = git.run(*walk, stdin=asked).text.split("\n")
     paths = dict(line.partition(" ")[::2] for line in lines if line)
-    listed = "".join(f"{oid}\n" for oid in paths).encode()
-    kinds = git.run("cat-file", "--batch-check", stdin=listed).text.splitlines()
-    fields = (line.split(" ") for line in kinds)
-    small = [each[0] for each in fields if each[1] == "blob" and int(each[2]) < _POINTER_AT_MOST]
+    objects = look_up(git, paths)
+    small = [one.oid for one in objects if one.kind == "blob" and one.size < _POINTER_AT_MOST]
     found = {}
     for oid, content in _contents(git, small):
         if match := _POINTER.fullmatch(content):

@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clsecure.errors import ExitCode, UserError
-from clsecure.git import Git, Head, Repository, module_dirs
-from clsecure.homecoming import bundle
+from clsecure.git import Git, Repository, all_module_dirs, described, module_dirs
+from clsecure.homecoming import bundle, gitlinks
 from clsecure.homecoming.bundle import PLACES, Place
 from clsecure.homecoming.inside import Runner, inside_command
-from clsecure.homecoming.refs import namespace, update_refs
+from clsecure.homecoming.refs import BASE, namespace, update_refs
 from clsecure.homecoming.work import Nested, Work
 
 _DEEP = 20
 _MOST = 100  # new repositories of a session: what it says of them is a worker's word
-_GITLINK = "160000"
 
 
 class Module(NamedTuple):
@@ -48,25 +47,25 @@ def fetch(
     modules = tuple(_modules(repository, _DEEP))
     collecting = _Collecting(runner, key, _changed(runner, modules) if modules else set())
     work = collecting.collect(repository, modules, base, paths, "")
+    nested = collecting.nested
     if collecting.places:
         _remember(repository, key, collecting.places)
-    warnings = [
-        f"{each.path}: {warning}" for each in collecting.nested for warning in each.work.warnings
-    ]
+    warnings = [f"{each.path}: {warning}" for each in nested for warning in each.work.warnings]
     warnings += [
         f"{each.path} is no repository of yours: its work is kept in this one, at "
         f"{namespace(each.work.key)}"
-        for each in collecting.nested
+        for each in nested
         if each.is_new
     ]
-    return replace(work, warnings=(*work.warnings, *warnings), nested=tuple(collecting.nested))
+    return replace(work, warnings=(*work.warnings, *warnings), nested=tuple(nested))
 
 
 def places(git: Git, key: str) -> list[Repository]:
-    """Return the other repositories that hold refs of the session."""
+    """Return the other repositories that may hold refs of the session."""
     listed = git.run("cat-file", "blob", f"{namespace(key)}{PLACES}", check=False)
-    paths = [Path(path) for path in listed.text.split("\0") if path]
-    return [_bare(path) for path in paths if path.is_dir()]
+    paths = {Path(path) for path in listed.text.split("\0") if path}
+    paths.update(all_module_dirs(git.repository.git_dir))
+    return [described(path) for path in sorted(paths) if path.is_dir()]
 
 
 def _remember(repository: Repository, key: str, found: Iterable[Path]) -> None:
@@ -77,17 +76,12 @@ def _remember(repository: Repository, key: str, found: Iterable[Path]) -> None:
     update_refs(git, [f"update {namespace(key)}{PLACES}\0{oid}\0\0"])
 
 
-def _bare(git_dir: Path, top: Path | None = None) -> Repository:
-    """Describe a repository by its git directory; git runs there where there is no tree."""
-    return Repository(top or git_dir, git_dir, git_dir, Head(None, None))
-
-
 def _modules(repository: Repository, depth: int) -> Iterator[Module]:
     """Yield the human's submodules, those without a working tree of their own included."""
     if not depth:
         return
     asked = [
-        (path, Git(_bare(path)).start("config", "--get", "core.worktree"))
+        (path, Git(described(path)).start("config", "--get", "core.worktree"))
         for _, path in module_dirs(repository.git_dir)
     ]
     for git_dir, running in asked:
@@ -96,10 +90,10 @@ def _modules(repository: Repository, depth: int) -> Iterator[Module]:
         if not named or not top.is_relative_to(repository.top) or top == repository.top:
             continue
         there = top if (top / ".git").is_file() else None
-        module = Repository(top, git_dir, git_dir, Head(None, None))
+        module = described(git_dir, top)
         path = top.relative_to(repository.top).as_posix()
         inner = tuple(_modules(module, depth - 1))
-        yield Module(path, module if there else _bare(git_dir), inner)
+        yield Module(path, module if there else described(git_dir), inner)
 
 
 def _changed(runner: Runner, modules: Iterable[Module]) -> set[Path]:
@@ -131,9 +125,20 @@ class _Collecting:
 
     def __init__(self, runner: Runner, key: str, changed: set[Path]) -> None:
         self._runner, self._key, self._changed = runner, key, changed
-        self.nested: list[Nested] = []
         self.places: list[Path] = []
+        self._works: dict[str, Work] = {}  # by the path in the project, the innermost first
+        self._repositories: dict[str, Repository] = {}
+        self._kept: set[str] = set()  # of which the human has no repository
         self._new = 0
+
+    @property
+    def nested(self) -> list[Nested]:
+        """What there is to bring home, by repository."""
+        return [
+            Nested(path, self._repositories[path], work, is_new=path in self._kept)
+            for path, work in self._works.items()
+            if not work.is_empty
+        ]
 
     def collect(
         self,
@@ -145,7 +150,7 @@ class _Collecting:
     ) -> Work:
         """Bring home what is in `repository` and below it; `prefix` is its place in the project."""
         known = [*modules, *_embedded(repository, modules, paths)]
-        gitlinks = {}
+        pinned = {}
         for module in known:
             inner = _within(paths, module.path)
             is_submodule = module in modules
@@ -153,27 +158,70 @@ class _Collecting:
                 continue
             work = self._module(repository, module, base, inner, prefix)
             if work.snapshot:
-                gitlinks[module.path] = work.snapshot.commit
+                pinned[module.path] = work.snapshot.commit
         work, repositories = bundle.receive(
-            repository, self._runner, key=self._key, base=base, paths=paths, gitlinks=gitlinks
+            repository, self._runner, key=self._key, base=base, paths=paths, gitlinks=pinned
         )
         there = {module.path: module for module in known}
-        for path in dict.fromkeys(repositories):
-            if path in there:
-                continue
+        done = set(there)
+        for path in sorted(set(repositories)):
+            if path in done or any(parent in done for parent in _parents(path)):
+                continue  # brought home already, with the repository that it lies in
+            done.add(path)
             if _is_repository(repository.top / path):
                 module = Module(path, _at(repository.top / path), ())
                 self._module(repository, module, base, None, prefix)
             else:
                 self._unknown(repository, path, prefix)
-        missing = [
-            f"the branch names a commit of {change.path} that is not there: {change.oid}"
-            for change in work.changes
-            if change.mode == _GITLINK
-            and change.path in there
-            and not Git(there[change.path].repository).has(change.oid)
-        ]
-        return replace(work, warnings=(*work.warnings, *missing))
+        warnings = self._recorded(repository, work, known, base, prefix)
+        return replace(work, warnings=(*work.warnings, *warnings))
+
+    def _recorded(
+        self,
+        repository: Repository,
+        work: Work,
+        known: Sequence[Module],
+        base: str,
+        prefix: str,
+    ) -> list[str]:
+        """Bring home what the new commits record of repositories inside; return warnings."""
+        if not known and not self._works:
+            return []  # no repository inside
+        there = {module.path: module for module in known}
+        warnings = []
+        for path, oids in gitlinks.recorded(Git(repository), work).items():
+            module, full = there.get(path), prefix + path
+            if module is None and full not in self._works:
+                continue  # no repository of anybody's here, such as a submodule never fetched
+            where = module.repository if module else repository
+            inner = self._works.get(full)
+            lacking = gitlinks.missing(Git(where), oids, inner)
+            if lacking and module and not inner:
+                inner = self._module(repository, module, base, [], prefix)
+            if lacking and inner:
+                self._bring(full, where, inner, lacking, repository.top / path)
+            found = gitlinks.present(Git(where), lacking)
+            warnings += [
+                f"a commit of the session records a commit of {path} that is nowhere: {oid}"
+                for oid in lacking
+                if oid not in found
+            ]
+        return warnings
+
+    def _bring(
+        self, path: str, where: Repository, inner: Work, oids: Sequence[str], tree: Path
+    ) -> None:
+        """Bring commits that no branch leads to home, as branches of the repository inside."""
+        work, _ = bundle.receive(
+            where,
+            self._runner,
+            key=f"{inner.key}/recorded",
+            base=None,
+            paths=[],
+            place=Place(tree / ".git", tree),
+            recorded=oids,
+        )
+        self._works[path] = replace(inner, branches=(*inner.branches, *work.branches))
 
     def _module(
         self,
@@ -184,17 +232,17 @@ class _Collecting:
         prefix: str,
     ) -> Work:
         git = Git(module.repository)
+        start = _resolved(git, f"{namespace(self._key)}{BASE}")
         pinned = Git(parent).run("ls-tree", base, "--", module.path, check=False).text.split()
-        start = pinned[2] if len(pinned) > 2 and git.has(pinned[2]) else ""  # noqa: PLR2004 - mode, type, id
-        if not start:
-            start = git.run("rev-parse", "-q", "--verify", "HEAD", check=False).text.strip()
+        if not start and len(pinned) > 2 and git.has(pinned[2]):  # noqa: PLR2004 - mode, type, id
+            start = pinned[2]
+        start = start or _resolved(git, "HEAD")
         path = prefix + module.path
         work = self.collect(
             module.repository, module.modules, start, _without_git(paths), f"{path}/"
         )
         self.places.append(module.repository.git_dir)
-        if not work.is_empty:
-            self.nested.append(Nested(path, module.repository, work, is_new=False))
+        self._works[path], self._repositories[path] = work, module.repository
         return work
 
     def _unknown(self, repository: Repository, path: str, prefix: str) -> None:
@@ -216,10 +264,16 @@ class _Collecting:
             paths=None,
             place=Place(tree / ".git", tree),
         )
-        if not work.is_empty:
-            self.nested.append(Nested(prefix + path, repository, work, is_new=True))
+        full = prefix + path
+        self._works[full], self._repositories[full] = work, repository
+        self._kept.add(full)
         for each in dict.fromkeys(inner):
             self._unknown(repository, f"{path}/{each}", prefix)
+
+
+def _resolved(git: Git, name: str) -> str:
+    """Return the commit that a name stands for; empty when there is none."""
+    return git.run("rev-parse", "-q", "--verify", f"{name}^{{commit}}", check=False).text.strip()
 
 
 def _embedded(
@@ -242,7 +296,7 @@ def _is_repository(top: Path) -> bool:
 
 
 def _at(top: Path) -> Repository:
-    return _bare(top / ".git", top)
+    return described(top / ".git", top)
 
 
 def _parents(path: str) -> Iterator[str]:

@@ -7,9 +7,10 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from clsecure.errors import ExitCode, UserError
-from clsecure.git import Git, Repository, Running
+from clsecure.git import Git, Repository, Running, all_module_dirs, described
 from clsecure.output import escape
 
+BASE = "base"  # the commit that a session started from: refs/clsecure/<key>/base
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)")
 
 
@@ -76,21 +77,33 @@ def namespace(key: str) -> str:
     return f"refs/clsecure/{key}/"
 
 
-def start_base(repository: Repository, key: str, oid: str) -> Running:
-    """Start to keep a session's start from git's garbage collection: refs/clsecure/<key>/base."""
-    return Git(repository).start("update-ref", "--no-deref", f"{namespace(key)}base", oid)
+def start_bases(repository: Repository, key: str, oid: str) -> list[Running]:
+    """Start to keep what a session builds on from git's garbage collection.
+
+    It stays at refs/clsecure/<key>/base: here `oid`, in each submodule what is checked out there.
+    """
+    modules = (Git(described(path)) for path in all_module_dirs(repository.git_dir))
+    inner = [each.start(*_keeping(key, "HEAD")) for each in modules]
+    return [Git(repository).start(*_keeping(key, oid)), *inner]
 
 
 def set_base(repository: Repository, key: str, oid: str) -> None:
     """Keep a session's start from git's garbage collection; raises UserError (IMPORT)."""
-    await_base(start_base(repository, key, oid))
+    await_bases([Git(repository).start(*_keeping(key, oid))])
 
 
-def await_base(running: Running) -> None:
-    """Wait for what `start_base` began; raises UserError (IMPORT)."""
-    ended = running.result(check=False)
-    if ended.returncode:
-        raise _not_written(ended.stderr)
+def _keeping(key: str, commit: str) -> tuple[str, ...]:
+    return ("update-ref", "--no-deref", f"{namespace(key)}{BASE}", commit)
+
+
+def await_bases(running: Sequence[Running]) -> None:
+    """Wait for what `start_bases` began; raises UserError (IMPORT)."""
+    own, *inner = (each.result(check=False) for each in running)
+    failed = [own] if own.returncode else []
+    # A submodule without a commit has nothing to be kept.
+    failed += [each for each in inner if each.returncode and b"HEAD" not in each.stderr]
+    if failed:
+        raise _not_written(failed[0].stderr)
 
 
 def update_refs(git: Git, commands: Sequence[str]) -> None:

@@ -104,6 +104,16 @@ def value_of(settings: Iterable[Entry], key: str) -> str | None:
     return found
 
 
+def promisor(settings: Iterable[Entry]) -> str | None:
+    """Return the address of the remote which has what a partial clone lacks; None: nothing is."""
+    settings = list(settings)
+    named = [each.subsection for each in settings if each.name == "promisor"]
+    named += [each.value or "" for each in settings if each.key == "extensions.partialclone"]
+    if not named:
+        return None
+    return without_credentials(value_of(settings, f"remote.{named[0]}.url") or "")
+
+
 def session_config(
     settings: Iterable[Entry], *, worktree: str | None, hooks: str | None = None
 ) -> str:

@@ -16,6 +16,7 @@ from clsecure.workspace.gitconfig import (
     Entry,
     entries,
     home_config,
+    promisor,
     session_config,
     value_of,
 )
@@ -72,7 +73,7 @@ class GitSeed(NamedTuple):
     `objects` are the object stores to borrow, absolute, in the order of the numbers under
     `BORROWED` which the `objects/info/alternates` files name; `lfs` is git-lfs's store beside each
     of them, None where there is none. `home_config` is for the worker's own .gitconfig.
-    `is_partial`: contents that git has not fetched from its remote are missing.
+    `promisor` is the address of the remote which has what a partial clone lacks; None: nothing is.
     """
 
     files: tuple[SeedFile, ...]
@@ -80,7 +81,7 @@ class GitSeed(NamedTuple):
     objects: tuple[Path, ...]
     lfs: tuple[Path | None, ...]
     home_config: str
-    is_partial: bool
+    promisor: str | None
 
 
 def place_of(root: str, number: int, *, has_lfs: bool) -> str:
@@ -102,7 +103,7 @@ def git_seed(repository: Repository, borrowed: Mapping[Path, str] | None = None)
         seed.add(prefix, each, questions, is_module=bool(prefix))
     stores = tuple(seed.objects)
     lfs, files, directories = tuple(seed.lfs), tuple(seed.files), tuple(seed.directories)
-    return GitSeed(files, directories, stores, lfs, seed.home_config, seed.is_partial)
+    return GitSeed(files, directories, stores, lfs, seed.home_config, seed.promisor)
 
 
 class _Questions:
@@ -136,7 +137,7 @@ class _Seed:
         self.objects: list[Path] = []
         self.lfs: list[Path | None] = []
         self.home_config = ""
-        self.is_partial = False
+        self.promisor: str | None = None
         self._borrowed = borrowed
 
     def add(
@@ -147,9 +148,7 @@ class _Seed:
         settings = questions.config()
         if not is_module:
             self.home_config = home_config(settings)
-        self.is_partial |= any(
-            entry.key == "extensions.partialclone" or entry.name == "promisor" for entry in settings
-        )
+        self.promisor = self.promisor or promisor(settings)
         own = lfs_store(repository.common_dir, value_of(settings, "lfs.storage"))
         stores = [
             self._borrow(store, store.parent / "lfs/objects" if number else own)

@@ -1,12 +1,14 @@
 """Runs in the box as the worker: writes what is new in the session's repository as a git bundle.
 
-Standard input: one JSON object {git_dir, work_tree, base, exclude, stashed, paths, gitlinks}.
-`paths` are the changed paths (null: look at the whole tree), `exclude` the objects that the other
-side has, `stashed` what is in its own stash, `gitlinks` what submodules are to be recorded at.
-`base` is null for a repository that the other side does not have. Standard output: one line of
-JSON, the manifest, then the bundle (gitformat-bundle(5)) if it says so. What cannot come home is
-named in the manifest's warnings. Nothing of the session is changed, except that files and
-directories which the worker closed to itself are opened.
+Standard input: one JSON object {git_dir, work_tree, base, exclude, stashed, paths, gitlinks,
+recorded, partial}. `paths` are the changed paths (null: look at the whole tree), `exclude` the
+objects that the other side has, `stashed` what is in its own stash, `gitlinks` what submodules are
+to be recorded at; `recorded` are commits that are asked for alone, each to come as a branch.
+`partial`: a remote has promised the other side what is missing. `base` is null for a repository
+that the other side does not have. Standard output: one line of JSON, the manifest, then the bundle
+(gitformat-bundle(5)) if it says so. What cannot come home is named in the manifest's warnings.
+Nothing of the session is changed, except that files and directories which the worker closed to
+itself are opened.
 """
 
 from __future__ import annotations
@@ -18,14 +20,16 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from clsecure.helper.inside.sessiongit import Failed, SessionGit, real_git_dir, text
-from clsecure.helper.inside.snapshot import Snapshot, Taken
+from clsecure.helper.inside.snapshot import Ignored, Snapshot, Taken
 
 FORMAT = 1
 MOMENT = 20  # seconds for reading a few small files
 TOLD = 199  # warnings; more are counted
 REPOSITORIES = 10_000
+PROMISED = "--missing=allow-promisor"  # what a remote has promised may be missing, nothing else
 DAMAGED = ".damaged"
 SCRATCH = "clsecure-export-"
 # Refs that mirror another repository, or belong to an operation under way.
@@ -64,17 +68,23 @@ def main() -> int:
     return 0
 
 
+class Found(NamedTuple):
+    """What there is to bring home: refs made or moved, deleted branches, stash entries."""
+
+    head: str | None
+    taken: Taken
+    refs: dict[str, str]
+    deleted: list[str]
+    stash: list[dict[str, str]]
+
+
 def _export(git: SessionGit, request: Mapping[str, object]) -> None:
-    head = git.object("HEAD^{commit}")
-    base, paths, gitlinks = request["base"], request["paths"], request["gitlinks"]
-    taken = Snapshot(git).take(head, base, paths, gitlinks)  # type: ignore[arg-type]
-    refs, deleted = _refs(git)
-    stash = _stash(git, request["stashed"])  # type: ignore[arg-type]
+    head, taken, refs, deleted, stash = _found(git, request)
     tips = {**refs, "HEAD": head, "snapshot": taken.commit}
     tips |= {f"stash/{number}": entry["commit"] for number, entry in enumerate(stash)}
     wanted = {name: oid for name, oid in tips.items() if oid}
     excluded = _known(git, request["exclude"])  # type: ignore[arg-type]
-    packing = Packing(git, excluded)
+    packing = Packing(git, excluded, is_partial=bool(request["partial"]))
     lost = packing.choose(wanted)
     for name in lost:
         git.warnings.append(f"objects are missing, so this cannot come home: {name}")
@@ -103,6 +113,20 @@ def _export(git: SessionGit, request: Mapping[str, object]) -> None:
         packing.write(out)
 
 
+def _found(git: SessionGit, request: Mapping[str, object]) -> Found:
+    recorded: list[str] = request["recorded"]  # type: ignore[assignment]
+    if recorded:
+        there = (oid for oid in recorded if git.object(f"{oid}^{{commit}}"))
+        refs = {f"refs/heads/recorded-{oid[:12]}": oid for oid in there}
+        return Found(None, Taken(None, 0, Ignored(0, ())), refs, [], [])
+    head = git.object("HEAD^{commit}")
+    base, paths, pinned = request["base"], request["paths"], request["gitlinks"]
+    taken = Snapshot(git).take(head, base, paths, pinned)  # type: ignore[arg-type]
+    refs, deleted = _refs(git)
+    stash = _stash(git, request["stashed"])  # type: ignore[arg-type]
+    return Found(head, taken, refs, deleted, stash)
+
+
 def _write(out: int, data: bytes) -> None:
     # Without a buffer, which would be tried again at the very end where there is no room.
     while data:
@@ -123,8 +147,9 @@ def _capped(warnings: Sequence[str]) -> list[str]:
 class Packing:
     """Chooses what the bundle holds, and writes it."""
 
-    def __init__(self, git: SessionGit, excluded: Sequence[str]) -> None:
+    def __init__(self, git: SessionGit, excluded: Sequence[str], *, is_partial: bool) -> None:
         self._git = git
+        self._is_partial = is_partial
         self._excluded = excluded
         self._tips: dict[str, str] = {}
         self._boundary: list[str] = []
@@ -147,7 +172,14 @@ class Packing:
 
     def _walk(self, tips: Iterable[str]) -> bool:
         """Visit every object that `tips` add; False when one is missing."""
-        arguments = ("rev-list", "--objects", "--no-object-names", "--boundary", "--stdin")
+        arguments = (
+            "rev-list",
+            "--objects",
+            "--no-object-names",
+            "--boundary",
+            "--stdin",
+            PROMISED,
+        )
         ended = self._git.call(*arguments, stdin=self._revisions(tips))
         lines = text(ended.stdout).split()
         self._boundary = [line[1:] for line in lines if line.startswith("-")]
@@ -163,7 +195,10 @@ class Packing:
         header += [f"-{oid}" for oid in self._boundary]
         header += [f"{oid} {_in_bundle(name)}" for name, oid in self._tips.items()]
         _write(out, os.fsencode("\n".join(header) + "\n\n"))
-        arguments = ("pack-objects", "--revs", "--thin", "--delta-base-offset", "--stdout", "-q")
+        # The other side of a partial clone may lack the objects that a thin pack builds on.
+        shape = () if self._is_partial else ("--thin",)
+        packing = ("pack-objects", "--revs", "--delta-base-offset", "--stdout", "-q")
+        arguments = (*packing, PROMISED, *shape)
         revisions = self._revisions(self._tips.values())
         ended = self._git.call(*arguments, stdin=revisions, stdout=out)
         if ended.returncode:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2
+_INTERP = 3  # PT_INTERP among the program headers of elf(5)
 _KEYCTL = 250 if os.uname().machine == "x86_64" else 219
 _AF_VSOCK = 40
 _REFUSED = 125
@@ -163,8 +164,8 @@ def _pass_on(child: int, number: int, *, alone: bool) -> None:
 
 
 def _become(launch: dict[str, Any]) -> None:
-    argv = launch["argv"]
-    code = 126
+    argv, code = launch["argv"], 126
+    environment = dict(word.split("=", 1) for word in launch["environment"])
     try:
         for number in _LEFT_TO_THE_COMMAND:
             signal.signal(number, signal.SIG_DFL)
@@ -173,15 +174,44 @@ def _become(launch: dict[str, Any]) -> None:
         if not launch["terminal"]:
             os.setpgid(0, 0)
         os.chdir(launch["cwd"])
-        environment = dict(word.split("=", 1) for word in launch["environment"])
         os.execvpe(argv[0], argv, environment)
     except OSError as error:
-        name = ascii(argv[0])[1:-1]
-        sys.stderr.write(f"clsecure: {name} cannot be run in the box: {error.strerror}\n")
+        needed = (
+            _lacking(argv[0], environment.get("PATH", ""))
+            if isinstance(error, FileNotFoundError)
+            else ""
+        )
+        reason = f"it needs {ascii(needed)[1:-1]}, which is not there" if needed else error.strerror
+        sys.stderr.write(f"clsecure: {ascii(argv[0])[1:-1]} cannot be run in the box: {reason}\n")
         sys.stderr.flush()
         code = 127 if isinstance(error, FileNotFoundError) else 126
     finally:
         os._exit(code)
+
+
+def _lacking(name: str, path: str) -> str:
+    """Return what is to load or to read a program that is there, if that is missing."""
+    places = [""] if "/" in name else [f"{each}/" for each in path.split(":")]
+    for place in places:
+        try:
+            with open(f"{place}{name}", "rb") as file:
+                head = file.read(1 << 16)
+        except OSError:
+            continue
+        found = head[2:].split(b"\n")[0].split()[:1] if head[:2] == b"#!" else _loaders(head)
+        return os.fsdecode(found[0]) if found and not os.path.exists(found[0]) else ""
+    return ""
+
+
+def _loaders(head: bytes) -> list[bytes]:
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(head[at : at + size], sys.byteorder)
+
+    if head[:5] != b"\x7fELF\x02":
+        return []
+    starts = [number(32, 8) + n * number(54, 2) for n in range(number(56, 2))]
+    spans = [(number(at + 8, 8), number(at + 32, 8)) for at in starts if number(at, 4) == _INTERP]
+    return [head[at : at + size].rstrip(b"\0") for at, size in spans]
 
 
 def _lock_down(program: bytes) -> None:

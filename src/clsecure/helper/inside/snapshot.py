@@ -102,7 +102,8 @@ class Snapshot:
                 names.add(name)  # added by force: ignored, but meant to be kept
         self._add(sorted(self._sorted_out(names)))
         self._set_gitlinks(gitlinks)
-        tree = text(self._git.git("write-tree")).strip()
+        # What a partial clone lacks may be missing; what else is, the export's walk finds.
+        tree = text(self._git.git("write-tree", "--missing-ok")).strip()
         left_out = _innermost(set(ignored) - names)
         about_ignored = Ignored(len(left_out), tuple(left_out[:NAMED]))
         if tree == start:
