@@ -100,6 +100,7 @@ def test_settings_are_kept_but_for_what_asks_again():
         **known,
         "permissions": {"deny": ["Read(x)"]},
         "skipDangerousModePermissionPrompt": True,
+        "skipWebFetchPreflight": True,
     }
     assert lacking == []
 

@@ -50,6 +50,9 @@ show                    5 default patterns           default
 expose                  -                            default
 agent                   claude                       default
 agent_command           -                            default
+credentials             auto                         default
+api_key_command         -                            default
+web_tools               false                        default
 provider                anthropic                    default
 kimi_api_key            set                          environment variable KIMI_API_KEY
 memory                  unlimited                    default
