@@ -72,9 +72,12 @@ def of_image(declared: Declaration) -> Agent:
     return Agent(program=program, exposed=(), directories=(), declared=declared)
 
 
-def argv(agent: Agent, given: tuple[str, ...], *, resumes: bool) -> tuple[str, ...]:
+def argv(
+    agent: Agent, given: tuple[str, ...], *, resumes: bool, conversation: str = ""
+) -> tuple[str, ...]:
     """Return the agent's command line, with every permission prompt off."""
-    return (str(agent.program), *arguments(agent.declared, given, resumes=resumes))
+    words = arguments(agent.declared, given, resumes=resumes, conversation=conversation)
+    return (str(agent.program), *words)
 
 
 def system_path() -> tuple[Path, ...]:
