@@ -14,8 +14,8 @@ _ROOT = Owner(0, 0, ())
 _INSIDE = sc.NO_LINKS | sc.RESOLVE_BENEATH
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST = 255  # bytes of a name
-_CONVERSATION, _HEXADECIMAL = ".jsonl", "0123456789abcdef-"
-_UUID = 36  # characters
+_CONVERSATION, _HEXADECIMAL = ".jsonl", "0123456789abcdef"
+_UUID, _PARTS = 36, (8, 4, 4, 4, 12)  # characters
 
 
 def area(path: str) -> str:
@@ -62,8 +62,9 @@ def newest_conversation(state: int, request: Open) -> str:
 
 
 def _is_conversation(name: str) -> bool:
-    stem, end = name[:_UUID], name[_UUID:]
-    return end == _CONVERSATION and len(stem) == _UUID and not stem.strip(_HEXADECIMAL)
+    parts = name[:_UUID].split("-")
+    is_id = tuple(map(len, parts)) == _PARTS and not "".join(parts).strip(_HEXADECIMAL)
+    return is_id and name[_UUID:] == _CONVERSATION
 
 
 def _below(directory: int, name: str, mode: int, owner: Owner) -> int:
