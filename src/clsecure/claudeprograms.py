@@ -29,7 +29,7 @@ _NOT_PLAIN = frozenset("$*?()[]{}\\'\"`")
 _DIRECTORIES = ("--directory", "--project", "--prefix", "--cwd", "-C")
 _SCRIPTS = (
     *(".py", ".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".rb", ".sh", ".pl", ".php"),
-    *(".jar", ".lua", ".wasm"),
+    *(".jar", ".lua", ".wasm", ".whl", ".tgz"),
 )
 
 
@@ -53,10 +53,9 @@ class Program(NamedTuple):
             path, last = _value(word), before
             before = word
             if path.startswith("/"):
-                option = last if path == word else word.partition("=")[0]
-                if option in _DIRECTORIES or (
-                    os.path.isfile(path) and (is_first or path.endswith(_SCRIPTS))
-                ):
+                option = word.partition("=")[0] if word.startswith("-") else last
+                is_script = path.endswith(_SCRIPTS) or (is_first and os.path.isfile(path))
+                if option in _DIRECTORIES or is_script:
                     yield path
             is_first = is_first and word.startswith("-")
 
@@ -135,7 +134,8 @@ def _words(line: str, home: str) -> tuple[str, ...]:
 
 
 def _value(word: str) -> str:
-    return word.partition("=")[2] if word.startswith("-") else word
+    value = word.partition("=")[2] if word.startswith("-") else word
+    return value.removeprefix("file:")
 
 
 def _document(path: str, signs: tuple[bytes, ...], flags: int = 0) -> Mapping[str, object]:

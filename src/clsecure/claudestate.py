@@ -22,6 +22,7 @@ _CREDENTIAL_PROGRAMS = (
     "otelHeadersHelper",
 )
 _SERVER_SETTINGS = ("allowedTools", "enabledMcpjsonServers", "disabledMcpjsonServers")
+_FROM_NPM, _OFFLINE_FIRST = ("npx", "npm"), "npm_config_prefer_offline"
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent", "mcp-protocol-version"})
 _SECRET_NAME = re.compile(
     r"key|token|secret|passw|passphrase|auth|credential|cookie|private|session|dsn|(^|_)pat($|_)"
@@ -103,6 +104,9 @@ def servers(known: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
         if any(is_secret("", str(word)) for word in words if word is not None):
             lacking.append(f"the MCP server {name}: a credential in its command or address")
             continue
+        if str(server.get("command")).rpartition("/")[2] in _FROM_NPM:
+            # What was downloaded before starts without asking the registry, which may be shut.
+            server["env"] = {_OFFLINE_FIRST: "true", **_mapping(server.get("env"))}
         if "env" in server:
             server["env"], secret = _parted(_mapping(server["env"]))
             lacking += [f"{each} of the MCP server {name}: a credential" for each in secret]
