@@ -144,10 +144,11 @@ def _document(path: str, signs: tuple[bytes, ...], flags: int = 0) -> Mapping[st
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     except OSError:
         return {}
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+        os.close(file)
+        return {}
     with os.fdopen(file, "rb") as stream:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
-            return {}
         content = stream.read(_LARGEST)
     if not any(sign in content for sign in signs):
         return {}

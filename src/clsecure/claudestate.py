@@ -83,6 +83,10 @@ def settings(
     if given:
         kept["env"] = variables
     lacking += [f"{name} of your Claude settings: a credential" for name in secret]
+    configured, secret = _plugin_options(_mapping(kept.get("pluginConfigs")))
+    if configured:
+        kept["pluginConfigs"] = configured
+    lacking += [f"{name} in your Claude settings: a credential" for name in secret]
     for name in [each for each in kept if each != "env" and _holds_marked(kept[each])]:
         del kept[name]
         lacking.append(f"your Claude setting {name}: there is a credential in it")
@@ -189,6 +193,12 @@ def _content(path: Path) -> tuple[bytes, str]:
     return content, ""
 
 
+def is_brought(name: str) -> bool:
+    """Say whether `files` looks at that path below the agent's directory."""
+    top, slash, _ = name.partition("/")
+    return top in _DIRECTORIES if slash else _FILES.fullmatch(name) is not None
+
+
 def holds_credential(text: str) -> bool:
     """Say whether a text holds a credential in full, as the issuers of tokens mark them."""
     return _MARKED.search(text) is not None
@@ -205,6 +215,23 @@ def is_secret(name: str, value: str) -> bool:
     if _SECRET_NAME.search(name) or _SECRET_VALUE.search(plain):
         return True
     return any(_is_random(word) for word in _RANDOM.findall(plain))
+
+
+def _plugin_options(known: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
+    """Return what plugins are set to, without credentials, and the names of those."""
+    kept: dict[str, object] = {}
+    secret: list[str] = []
+    for name, declared in known.items():
+        kept[name] = plugin = dict(_mapping(declared))
+        plugin["options"], found = _parted(_mapping(plugin.get("options")))
+        secret += [f"{each} of the plugin {name}" for each in found]
+        servers = {}
+        for server, options in _mapping(plugin.get("mcpServers")).items():
+            servers[server], found = _parted(_mapping(options))
+            secret += [f"{each} of the plugin {name}" for each in found]
+        if servers:
+            plugin["mcpServers"] = servers
+    return kept, secret
 
 
 def _paths(directory: Path) -> list[Path]:

@@ -14,7 +14,9 @@ from clsecure.claudeprograms import Program
 from clsecure.exposing import is_system
 from clsecure.helper.layout import within
 from clsecure.plan import Plan
+from clsecure.surroundings import is_agents
 
+_SHOWN = 10  # lines
 _CONTAINERS = ("docker", "docker-compose", "podman")
 
 
@@ -23,7 +25,13 @@ def lines(plan: Plan, environ: Mapping[str, str]) -> list[str]:
     if plan.image is not None:  # its programs are not those of this host
         return []
     found = [line for one in plan.around.programs for line in _of(plan, environ, one)]
-    return list(dict.fromkeys(found))
+    return _some(list(dict.fromkeys(found)))
+
+
+def _some(found: list[str]) -> list[str]:
+    if len(found) <= _SHOWN:
+        return found
+    return [*found[:_SHOWN], f"{len(found) - _SHOWN} more of your servers and hooks lack something"]
 
 
 def _of(plan: Plan, environ: Mapping[str, str], one: Program) -> Iterator[str]:
@@ -64,7 +72,7 @@ def _is_there(plan: Plan, path: str) -> bool:
     places = (*shown.exposed, *shown.caches, *plan.around.state)
     return (
         is_system(path)
-        or within(path, f"{plan.facts.home}/.claude")
+        or is_agents(path, str(plan.facts.home))
         or any(within(path, one.path) for one in places)
     )
 

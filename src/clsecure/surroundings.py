@@ -60,14 +60,16 @@ def look(
     looked = tools.look(world, others, wanted)
     _refuse_left_out(looked, asked)
     searched = (*(top for top in asked if os.path.isdir(top)), *looked.packages)
-    secret = {path: "" for top in searched for path in _secret(top, config, environ)}
+    secret = [path for top in searched for path in _secret(top, config, environ)]
+    packages = [path for path in secret if any(within(path, top) for top in looked.packages)]
     places = [one.path for one in (*looked.exposed, *looked.caches)]
     state = tuple(
         one
         for one in state
         if not any(within(one.path, each) or within(each, one.path) for each in places)
     )
-    inside = _secret_plugins(state, f"{home}/{PLUGINS}", config, environ)
+    inside = dict.fromkeys(packages, "by its name")
+    inside |= _secret_plugins(state, f"{home}/{PLUGINS}", config, environ)
     covered = tuple(dict.fromkeys((*looked.covered, *secret, *inside)))
     lacking = tuple(f"{path}: {why} it is a credential" for path, why in inside.items())
     return Surroundings(looked._replace(covered=covered), state, programs, lacking)
@@ -126,6 +128,16 @@ def _layered(world: World, path: str, why: str) -> Shown:
     return Shown(path, why, source if may_be else "")
 
 
+def is_agents(path: str, home: str) -> bool:
+    """Say whether a session has that path of the agent's own directory, or a copy of it."""
+    own = f"{home}/.claude/"
+    if not path.startswith(own):
+        return False
+    from clsecure.claudestate import is_brought  # for those whose hooks are there
+
+    return within(path, f"{home}/{PLUGINS}") or is_brought(path[len(own) :])
+
+
 def _wanted(programs: tuple[claudeprograms.Program, ...], home: str) -> list[Shown]:
     # What a project's own file names would be the choice of whoever wrote that.
     wanted = [
@@ -133,7 +145,7 @@ def _wanted(programs: tuple[claudeprograms.Program, ...], home: str) -> list[Sho
         for one in programs
         if one.is_mine
         for path in map(os.path.normpath, one.paths())
-        if within(path, home) and not within(path, f"{home}/.claude")
+        if within(path, home) and not is_agents(path, home)
     ]
     markets = claudeplugins.marketplaces(f"{home}/{PLUGINS}")
     return [*wanted, *(Shown(place, f"the marketplace {name}") for name, place in markets)]

@@ -98,3 +98,16 @@ def test_memory_is_there_and_what_is_learnt_stays_inside(human, talk, kind):
     assert human.clsecure(*words, cwd=talk.top).stdout == "Lisbon is sunny.\n"
     assert human.clsecure(*words, cwd=talk.top).stdout == "Lisbon is sunny.\nPorto\n"
     assert (talk.place / "memory/MEMORY.md").read_text() == "Lisbon is sunny.\n"
+
+
+def test_what_a_session_made_where_none_was_shown_stays_in_sight(human, play):
+    top = human.repository("src/former")
+    place = f"~/.claude/projects/{directory_of(top)}"
+    human.write(place.replace("~", str(human.home)) + "/mine.jsonl", "mine\n")
+    former = ("--agent", "codex", "--", "sh", "-c", f"mkdir -p {place}; echo a > {place}/a.jsonl")
+    human.clsecure("exec", *former, cwd=top)
+    human.agent('printf "%s " "$@"; ls ' + place)
+    said = human.clsecure(cwd=top).stdout
+    assert said == "--dangerously-skip-permissions --continue a.jsonl\n"
+    fresh = human.clsecure("-s", "fresh", cwd=top).stdout
+    assert fresh == "--dangerously-skip-permissions mine.jsonl\n"

@@ -67,6 +67,8 @@ def test_servers_elsewhere_in_the_home_start(human, kind, play):
         assert weather == _WORKED, name
         assert "WEATHER_KEY" not in secret
         assert "warning: the MCP server" not in ran.stderr, name
+        hidden = f"not in the session: {human.home}/mcp/package/.env: by its name it is"
+        assert (hidden in ran.stderr) == (name == "a script"), ran.stderr
 
 
 @pytest.fixture

@@ -65,15 +65,20 @@ def test_no_value_comes_through_in_any_place(shape):
         "oauthAccount": {"emailAddress": secret},
     }
     kept, lacking = claudestate.state(known, (Path("/p"), Path("/p")))
-    settings, also = claudestate.settings({"env": {name: secret}, "apiKeyHelper": secret})
+    plugin = {"options": {name: secret, "colour": "red"}, "mcpServers": {"s": {name: secret}}}
+    known = {"env": {name: secret}, "apiKeyHelper": secret, "pluginConfigs": {"p@m": plugin}}
+    settings, also = claudestate.settings(known)
     said = json.dumps([kept, settings, lacking, also])
     if len(secret) > 3:
         assert secret not in said
     assert kept["mcpServers"]["one"]["env"] == {"PLAIN": "1"}
     assert kept["projects"]["/p"]["mcpServers"]["mine"]["env"] == {}
     assert settings["env"] == {}
+    assert settings["pluginConfigs"] == {
+        "p@m": {"options": {"colour": "red"}, "mcpServers": {"s": {}}}
+    }
     assert len(lacking) == 4
-    assert len(also) == 2
+    assert len(also) == 4
 
 
 def test_a_credential_in_a_command_leaves_the_server_out():

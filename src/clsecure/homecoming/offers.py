@@ -223,9 +223,11 @@ def _directory(home: Path, path: str, *, make: bool) -> int:
 
 def _content(directory: int, name: str) -> bytes:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with os.fdopen(os.open(name, flags, dir_fd=directory), "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise IsADirectoryError(0, "it is no regular file")
+    file = os.open(name, flags, dir_fd=directory)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise IsADirectoryError(0, "it is no regular file")
+    with os.fdopen(file, "rb") as stream:
         return stream.read()
 
 

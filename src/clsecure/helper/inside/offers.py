@@ -93,11 +93,12 @@ def _read(path: str, left: list[tuple[str, str]]) -> tuple[bytes | None, bool]:
     except OSError as error:
         left.append((path, error.strerror or "it cannot be read"))
         return None, False
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(file)
+        left.append((path, "it is no regular file"))
+        return None, False
     with os.fdopen(file, "rb") as stream:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode):
-            left.append((path, "it is no regular file"))
-            return None, False
         content = stream.read(MAX_FILE + 1)
     if len(content) > MAX_FILE:
         left.append((path, f"it is larger than {MAX_FILE >> 20} MiB"))
