@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-PLUGINS = ".claude/plugins"
 _MARKETPLACES = "known_marketplaces.json"
 _MANIFEST = ".claude-plugin/marketplace.json"
 # What may hold a credential although nothing in its name says so.

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from clsecure import agent, claudeplugins, claudeprograms, exposing, tools
+from clsecure import agent, claudeprograms, exposing, tools
 from clsecure.agents import Declaration
 from clsecure.choices import Need
-from clsecure.claudeplugins import PLUGINS
 from clsecure.config import Config
 from clsecure.errors import ExitCode, UserError
 from clsecure.exposing import Shown, World
 from clsecure.facts import Facts
 from clsecure.helper.layout import is_reserved, within
 
+PLUGINS = ".claude/plugins"
 _LONGEST = 200  # bytes of a path, of which the session's layer has its name
 
 
@@ -109,6 +109,8 @@ def _secret_plugins(
     source = next((one.source for one in state if one.path == at), "")
     if not source:
         return {}
+    from clsecure import claudeplugins  # only for those who have any
+
     found = claudeplugins.secrets(source, config.hide, config.show, environ)
     return {at + path[len(source) :]: why for path, why in found.items()}
 
@@ -147,7 +149,11 @@ def _wanted(programs: tuple[claudeprograms.Program, ...], home: str) -> list[Sho
         for path in map(os.path.normpath, one.paths())
         if within(path, home) and not is_agents(path, home)
     ]
-    markets = claudeplugins.marketplaces(f"{home}/{PLUGINS}")
+    if not os.path.isdir(plugins := f"{home}/{PLUGINS}"):
+        return wanted
+    from clsecure import claudeplugins  # only for those who have any
+
+    markets = claudeplugins.marketplaces(plugins)
     return [*wanted, *(Shown(place, f"the marketplace {name}") for name, place in markets)]
 
 
