@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clsecure.agents import Declaration, arguments
+from clsecure.claudehistory import encoded
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.layout import SYSTEM, within
 
@@ -88,8 +89,7 @@ def system_path() -> tuple[Path, ...]:
 
 def history_directory(declared: Declaration, cwd: Path) -> str:
     """Return what, in the home, holds something once the agent had a conversation there."""
-    encoded = "".join(c if c.isascii() and c.isalnum() else "-" for c in os.fspath(cwd))
-    return declared.history.replace("{cwd}", encoded) or _NO_HISTORY
+    return declared.history.replace("{cwd}", encoded(cwd)) or _NO_HISTORY
 
 
 def _directories(

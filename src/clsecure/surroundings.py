@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from clsecure import agent, claudeprograms, exposing, tools
+from clsecure import agent, claudehistory, claudeprograms, exposing, tools
 from clsecure.agents import Declaration
 from clsecure.choices import Need
 from clsecure.config import Config
@@ -16,7 +16,7 @@ from clsecure.exposing import Shown, World
 from clsecure.facts import Facts
 from clsecure.helper.layout import is_reserved, within
 
-PLUGINS = ".claude/plugins"
+PLUGINS, _PROJECTS = ".claude/plugins", ".claude/projects"
 _LONGEST = 200  # bytes of a path, of which the session's layer has its name
 
 
@@ -48,7 +48,8 @@ def look(
     state = _state(world, declared, facts.cwd)
     if need is Need.NONE:  # the way home needs no more
         plugins = f"{home}/{PLUGINS}"
-        return Surroundings(tools.Tools(), tuple(one for one in state if one.path != plugins))
+        state = tuple(one for one in state if one.path != plugins)
+        return Surroundings(tools.Tools(covered=_strange(world, state, facts.cwd)), state)
     asked = tuple(os.path.realpath(path) for path in config.expose if os.path.exists(path))
     others = [Shown(path, "asked for") for path in asked]
     others += [Shown(str(path), "the agent") for path in (found.exposed if found else ())]
@@ -70,7 +71,8 @@ def look(
     )
     inside = dict.fromkeys(packages, "by its name")
     inside |= _secret_plugins(state, f"{home}/{PLUGINS}", config, environ)
-    covered = tuple(dict.fromkeys((*looked.covered, *secret, *inside)))
+    strange = _strange(world, state, facts.cwd)
+    covered = tuple(dict.fromkeys((*looked.covered, *secret, *inside, *strange)))
     lacking = tuple(f"{path}: {why} it is a credential" for path, why in inside.items())
     return Surroundings(looked._replace(covered=covered), state, programs, lacking)
 
@@ -101,6 +103,17 @@ def _state(world: World, declared: Declaration, cwd: Path) -> tuple[Shown, ...]:
         and not within(path, world.project)
         and not within(world.project, path)
     )
+
+
+def _strange(world: World, state: tuple[Shown, ...], cwd: Path) -> tuple[str, ...]:
+    """Return what of the histories is another project's, whose directory has the same name."""
+    found: list[str] = []
+    for place in dict.fromkeys((cwd, Path(world.project))):
+        at = f"{world.home}/{_PROJECTS}/{claudehistory.encoded(place)}"
+        source = next((one.source for one in state if one.path == at), "")
+        if source:
+            found += [f"{at}/{name}" for name in claudehistory.strange(source, place)]
+    return tuple(found)
 
 
 def _secret_plugins(

@@ -103,7 +103,7 @@ def test_memory_is_there_and_what_is_learnt_stays_inside(human, talk, kind):
 def test_what_a_session_made_where_none_was_shown_stays_in_sight(human, play):
     top = human.repository("src/former")
     place = f"~/.claude/projects/{directory_of(top)}"
-    human.write(place.replace("~", str(human.home)) + "/mine.jsonl", "mine\n")
+    human.write(place.replace("~", str(human.home)) + "/mine.jsonl", f'{{"cwd":"{top}"}}\n')
     former = ("--agent", "codex", "--", "sh", "-c", f"mkdir -p {place}; echo a > {place}/a.jsonl")
     human.clsecure("exec", *former, cwd=top)
     human.agent('printf "%s " "$@"; ls ' + place)
@@ -111,3 +111,12 @@ def test_what_a_session_made_where_none_was_shown_stays_in_sight(human, play):
     assert said == "--dangerously-skip-permissions --continue a.jsonl\n"
     fresh = human.clsecure("-s", "fresh", cwd=top).stdout
     assert fresh == "--dangerously-skip-permissions mine.jsonl\n"
+
+
+def test_what_was_moved_here_with_the_project_is_there(human, talk):
+    (mine,) = talk.place.glob("*.jsonl")
+    moved = talk.top.with_name("moved")
+    human.run("mv", talk.top, moved)
+    human.run("mv", talk.place, talk.place.with_name(directory_of(moved)))
+    talk.top, talk.place = moved, talk.place.with_name(directory_of(moved))
+    assert _listed(talk) == [mine.stem]

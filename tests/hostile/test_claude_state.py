@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from caller import Caller, open_request
 
@@ -17,6 +19,7 @@ _OTHERS = (
     *("paste-cache/x.txt", "debug/x.txt", "session-env/x", "sessions/1.json", "tasks/x/1.json"),
     *("plans/x.md", "backups/.claude.json.backup.1", "statsig/x", "ide/1.lock"),
 )
+_OTHER = "a" * 36
 _SEARCH = "command grep -rls 'said elsewhere' /home /tmp /var /run/clsecure ~/.claude; true"
 _KINDS = pytest.mark.parametrize("kind", BOXES[:4], ids=str)
 
@@ -29,22 +32,55 @@ def top(human):
         human.write(f".claude/{name}", "said elsewhere\n", mode=0o600)
     # A neighbour whose name begins as this project's does.
     human.write(f".claude/projects/{directory_of(made)}-2/a.jsonl", "said elsewhere\n")
-    human.write(f".claude/projects/{directory_of(made)}/a.jsonl", "said here\n")
+    own = f".claude/projects/{directory_of(made)}"
+    human.write(f"{own}/a.jsonl", _conversation(made, "said here"))
+    human.write(f"{own}/{_OTHER}/subagents/x.jsonl", "said elsewhere\n")
+    human.write(f"{own}/sessions-index.json", "said elsewhere\n")
+    human.write(f"{own}/memory/MEMORY.md", "learnt here\n")
+    for name, text in _neighbours(made).items():
+        human.write(f"{own}/{name}.jsonl", text)
     return made
+
+
+def _conversation(place, text):
+    """A conversation as Claude keeps it: what was said, and then where."""
+    asked = {"type": "queue-operation", "content": f'"cwd":"{place}" {text}'}
+    said = {"type": "user", "message": {"content": text}, "cwd": str(place)}
+    return f"{json.dumps(asked)}\n{json.dumps(said, separators=(',', ':'))}\n"
+
+
+def _neighbours(place):
+    """Of projects whose directories are called as this one's."""
+    other = str(place.parent) + "-" + place.name  # .../src-own is called as .../src/own
+    large = "said elsewhere " * 400_000
+    return {
+        _OTHER: _conversation(other, "said elsewhere"),
+        "b" * 36: _conversation(f"{place.parent}/own".replace("/src/", "/src_"), "said elsewhere"),
+        "c" * 36: "said elsewhere\n",
+        "d" * 36: _conversation(other, large),
+        "e" * 36: _conversation(str(place.parent) + "é" + place.name, "said elsewhere"),
+    }
 
 
 @_KINDS
 def test_what_was_said_elsewhere_cannot_be_read(human, top, kind):
     words = ("exec", *kind.flags, "--", "sh", "-c")
     assert human.clsecure(*words, _SEARCH, cwd=top).stdout == ""
-    own = f"cat ~/.claude/projects/{directory_of(top)}/a.jsonl; ls ~/.claude/projects"
-    assert human.clsecure(*words, own, cwd=top).stdout == f"said here\n{directory_of(top)}\n"
+    own = f"cd ~/.claude/projects; ls; cd ./{directory_of(top)}; ls; command grep -c 'said here' *.jsonl"
+    shown = human.clsecure(*words, own, cwd=top).stdout.split()
+    assert shown == [directory_of(top), "a.jsonl", "memory", "2"]
+    human.write(top / ".clsecure/on-cleanup", f"{_SEARCH} > found; cat found", mode=0o755)
+    ended = human.clsecure("discard", "--yes", cwd=top)  # what runs then is a worker's, too
+    human.run("rm", top / ".clsecure/on-cleanup")
+    assert "projects" not in ended.stdout + ended.stderr
 
 
 def test_control_the_human_reads_it(human, top):
     search = "command grep -rls 'said elsewhere' ~/.claude"
     found = human.run("sh", "-c", search).stdout.split()
-    assert {str(human.home / ".claude" / name) for name in _OTHERS} <= set(found)
+    own = f"projects/{directory_of(top)}"
+    names = [*_OTHERS, *(f"{own}/{name}.jsonl" for name in _neighbours(top))]
+    assert {str(human.home / ".claude" / name) for name in names} <= set(found)
 
 
 @_KINDS
@@ -52,8 +88,10 @@ def test_nothing_done_to_the_history_comes_out(human, top, kind):
     place = human.home / ".claude/projects" / directory_of(top)
     spoil = f"rm {place}/a.jsonl; echo x > {place}/b.jsonl; ln -s /etc/passwd {place}/c.jsonl"
     human.clsecure("exec", *kind.flags, "--", "sh", "-c", spoil, cwd=top, code=None)
-    assert [path.name for path in place.iterdir()] == ["a.jsonl"]
-    assert (place / "a.jsonl").read_text() == "said here\n"
+    names = {"a.jsonl", "memory", "sessions-index.json", _OTHER}
+    names |= {*(f"{name}.jsonl" for name in _neighbours(top))}
+    assert {path.name for path in place.iterdir()} == names
+    assert (place / "a.jsonl").read_text() == _conversation(top, "said here")
 
 
 def test_root_takes_no_other_place_for_the_agents_state(human, top):
