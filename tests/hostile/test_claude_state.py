@@ -101,6 +101,8 @@ def test_root_takes_no_other_place_for_the_agents_state(human, top):
         Alias(at=home, source=""),
         Alias(at="/etc", source=""),
         Alias(at="/home", source=""),
+        Alias(at="/home/another", source=""),
+        Alias(at="/srv/state", source=""),
         Alias(at=f"{home}/../x", source=""),
         Alias(at=str(top), source=""),
         Alias(at=f"{top}/.claude", source=""),

@@ -88,6 +88,16 @@ def test_a_credential_in_a_command_leaves_the_server_out():
     assert lacking == ["the MCP server a: a credential in its command or address"]
 
 
+def test_servers_of_npx_ask_the_registry_last():
+    servers = {"a": {"command": "npx"}, "b": {"command": "/usr/bin/npx", "env": {"A": "1"}}}
+    servers |= {"c": {"command": "npx", "env": {"npm_config_prefer_offline": "false"}}}
+    kept, lacking = claudestate.servers({**servers, "d": {"command": "uvx"}})
+    first = {"npm_config_prefer_offline": "true"}
+    environments = [kept[name].get("env") for name in "abcd"]
+    assert environments == [first, {**first, "A": "1"}, servers["c"]["env"], None]
+    assert lacking == []
+
+
 def test_other_projects_stay_outside():
     known = {"projects": {"/other": {"mcpServers": {"x": {"command": "y"}}, "history": ["secret"]}}}
     assert claudestate.state(known, (Path("/p"),)) == ({}, [])

@@ -33,22 +33,18 @@ def run(invocation: Invocation) -> int:
 def _as_json(invocation: Invocation, session: OpenSession, work: Work, found: Offers) -> int:
     """Import, take what was named, and print one document."""
     aside = invocation._replace(output=invocation.output.beside())
-    taken: tuple[str, ...] = ()
-    if work.is_empty:
-        taken = offering.offer(aside, session, found)
-        if taken:
-            invocation.output.json({"branch": "", "commits": 0, "files": 0, "settings": [*taken]})
-            return ExitCode.OK
-    imported = ending.import_work(invocation, session, work)
-    ending.note_import(session, imported)
-    taken = offering.offer(aside, session, found)
-    invocation.output.json(
-        {
+    document: dict[str, object] = {"branch": "", "commits": 0, "files": 0}
+    warnings = work.warnings
+    taken = offering.offer(aside, session, found) if work.is_empty else ()
+    if not taken:
+        imported = ending.import_work(invocation, session, work)
+        ending.note_import(session, imported)
+        document = {
             "branch": imported.branch,
             "commits": imported.commits,
             "files": imported.files,
-            "settings": [*taken],
-            "warnings": list(imported.warnings),
         }
-    )
+        warnings = imported.warnings
+        taken = offering.offer(aside, session, found)
+    invocation.output.json({**document, "settings": [*taken], "warnings": [*warnings]})
     return ExitCode.OK
