@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clsecure.agents import Declaration, arguments
+from clsecure.claudehistory import encoded
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.layout import SYSTEM, within
 
@@ -72,9 +73,12 @@ def of_image(declared: Declaration) -> Agent:
     return Agent(program=program, exposed=(), directories=(), declared=declared)
 
 
-def argv(agent: Agent, given: tuple[str, ...], *, resumes: bool) -> tuple[str, ...]:
+def argv(
+    agent: Agent, given: tuple[str, ...], *, resumes: bool, conversation: str = ""
+) -> tuple[str, ...]:
     """Return the agent's command line, with every permission prompt off."""
-    return (str(agent.program), *arguments(agent.declared, given, resumes=resumes))
+    words = arguments(agent.declared, given, resumes=resumes, conversation=conversation)
+    return (str(agent.program), *words)
 
 
 def system_path() -> tuple[Path, ...]:
@@ -85,8 +89,7 @@ def system_path() -> tuple[Path, ...]:
 
 def history_directory(declared: Declaration, cwd: Path) -> str:
     """Return what, in the home, holds something once the agent had a conversation there."""
-    encoded = "".join(c if c.isascii() and c.isalnum() else "-" for c in os.fspath(cwd))
-    return declared.history.replace("{cwd}", encoded) or _NO_HISTORY
+    return declared.history.replace("{cwd}", encoded(cwd)) or _NO_HISTORY
 
 
 def _directories(

@@ -22,6 +22,7 @@ _CREDENTIAL_PROGRAMS = (
     "otelHeadersHelper",
 )
 _SERVER_SETTINGS = ("allowedTools", "enabledMcpjsonServers", "disabledMcpjsonServers")
+_FROM_NPM, _OFFLINE_FIRST = ("npx", "npm"), "npm_config_prefer_offline"
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent", "mcp-protocol-version"})
 _SECRET_NAME = re.compile(
     r"key|token|secret|passw|passphrase|auth|credential|cookie|private|session|dsn|(^|_)pat($|_)"
@@ -82,6 +83,10 @@ def settings(
     if given:
         kept["env"] = variables
     lacking += [f"{name} of your Claude settings: a credential" for name in secret]
+    configured, secret = _plugin_options(_mapping(kept.get("pluginConfigs")))
+    if configured:
+        kept["pluginConfigs"] = configured
+    lacking += [f"{name} in your Claude settings: a credential" for name in secret]
     for name in [each for each in kept if each != "env" and _holds_marked(kept[each])]:
         del kept[name]
         lacking.append(f"your Claude setting {name}: there is a credential in it")
@@ -103,6 +108,9 @@ def servers(known: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
         if any(is_secret("", str(word)) for word in words if word is not None):
             lacking.append(f"the MCP server {name}: a credential in its command or address")
             continue
+        if str(server.get("command")).rpartition("/")[2] in _FROM_NPM:
+            # What was downloaded before starts without asking the registry, which may be shut.
+            server["env"] = {_OFFLINE_FIRST: "true", **_mapping(server.get("env"))}
         if "env" in server:
             server["env"], secret = _parted(_mapping(server["env"]))
             lacking += [f"{each} of the MCP server {name}: a credential" for each in secret]
@@ -180,9 +188,20 @@ def _content(path: Path) -> tuple[bytes, str]:
         content = path.read_bytes()
     except OSError as error:
         return b"", error.strerror or "it cannot be read"
-    if _MARKED.search(content.decode("latin-1")):
+    if holds_credential(content.decode("latin-1")):
         return b"", "there is a credential in it"
     return content, ""
+
+
+def is_brought(name: str) -> bool:
+    """Say whether `files` looks at that path below the agent's directory."""
+    top, slash, _ = name.partition("/")
+    return top in _DIRECTORIES if slash else _FILES.fullmatch(name) is not None
+
+
+def holds_credential(text: str) -> bool:
+    """Say whether a text holds a credential in full, as the issuers of tokens mark them."""
+    return _MARKED.search(text) is not None
 
 
 def is_secret(name: str, value: str) -> bool:
@@ -198,6 +217,23 @@ def is_secret(name: str, value: str) -> bool:
     return any(_is_random(word) for word in _RANDOM.findall(plain))
 
 
+def _plugin_options(known: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
+    """Return what plugins are set to, without credentials, and the names of those."""
+    kept: dict[str, object] = {}
+    secret: list[str] = []
+    for name, declared in known.items():
+        kept[name] = plugin = dict(_mapping(declared))
+        plugin["options"], found = _parted(_mapping(plugin.get("options")))
+        secret += [f"{each} of the plugin {name}" for each in found]
+        servers = {}
+        for server, options in _mapping(plugin.get("mcpServers")).items():
+            servers[server], found = _parted(_mapping(options))
+            secret += [f"{each} of the plugin {name}" for each in found]
+        if servers:
+            plugin["mcpServers"] = servers
+    return kept, secret
+
+
 def _paths(directory: Path) -> list[Path]:
     try:
         tops = sorted(directory.iterdir())
@@ -208,7 +244,7 @@ def _paths(directory: Path) -> list[Path]:
 
 
 def _holds_marked(value: object) -> bool:
-    return _MARKED.search(json.dumps(value)) is not None
+    return holds_credential(json.dumps(value))
 
 
 def _is_random(word: str) -> bool:

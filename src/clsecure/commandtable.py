@@ -102,6 +102,7 @@ _ALL = (
         (
             ("clsecure import", "asks for the branch's name"),
             ("clsecure import --branch fix-login --yes", "asks nothing"),
+            ("clsecure import --take-settings 'commands/*'", "and commands that the agent wrote"),
         ),
     ),
     Command(

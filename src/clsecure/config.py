@@ -73,6 +73,7 @@ class Config(NamedTuple):
     skip_setup: bool
     on_exit: OnExit
     branch: str | None
+    take_settings: tuple[str, ...]
     cleanup_hook_timeout: int
     all_workers: bool
     follow: bool

@@ -142,6 +142,7 @@ def info(plan: Plan) -> dict[str, object]:
         "branch": repository.head.branch,
         "hidden": list(_hidden(plan)),
         "exposed": [_shown(one) for one in (*plan.tools.exposed, *plan.tools.caches)],
+        "state": [_shown(one) for one in plan.around.state if one.source],
         "covered": list(plan.tools.covered),
         "not exposed": [_shown(one) for one in plan.tools.left_out],
         "path": list(plan.path),
@@ -154,7 +155,7 @@ def _agent(plan: Plan) -> str:
 
 
 def _shown(one: Shown) -> str:
-    leads = f" from {one.source}" if one.source else ""
+    leads = f" from {one.source}" if one.source not in {"", one.path} else ""
     return f"{one.path}{leads} ({one.why})"
 
 

@@ -15,6 +15,7 @@ from clsecure.claudestate import HomeFile
 from clsecure.credentials import LOGIN_FILE, Held
 from clsecure.helper.engines import PYTHON
 from clsecure.helper.inside import settle
+from clsecure.helper.inside.offers import BROUGHT
 
 _LOOKS = ("theme", "editorMode", "preferredNotifChannel", "verbose")
 
@@ -36,6 +37,11 @@ def home_files(
         ".claude.json": HomeFile(_encode(state(_looks(known) | brought, places, environ))),
         ".claude/settings.json": HomeFile(_encode(settings)),
     }
+    if written:
+        from hashlib import sha256
+
+        marks = {name: sha256(file.content).hexdigest() for name, file in written.items()}
+        files[BROUGHT] = HomeFile(_encode(marks))
     if held.login:
         files[LOGIN_FILE] = HomeFile(held.login.reveal().encode())
     return files, [*also, *lacking, *left]

@@ -205,6 +205,14 @@ OPTIONS: tuple[Option, ...] = (
         commands=STARTING | {"import"},
     ),
     Option(
+        name="take_settings",
+        kind=Kind.LIST,
+        group=Group.END,
+        flags=(Flag(("--take-settings",), "take such files of ~/.claude, too", metavar="GLOB"),),
+        commands=STARTING | {"import"},
+        default=(),
+    ),
+    Option(
         name="cleanup_hook_timeout",
         kind=Kind.INTEGER,
         group=Group.END,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from clsecure import agent, agents, credentials, endpoint, exposing, tools
+from clsecure import agent, agents, credentials, endpoint, exposing, surroundings, tools
 from clsecure.agents import reach
 from clsecure.choices import AGENT, Docker, Mode, Need, Network, WorkspaceKind
 from clsecure.config import Config
@@ -70,6 +70,7 @@ class Plan(NamedTuple):
     tools: tools.Tools
     path: tuple[str, ...]  # the directories of programs, but for the system's
     may_fetch: bool = True  # whether an image that is missing may be pulled
+    around: surroundings.Surroundings = surroundings.NOTHING
     image: Image | None = None  # known once the helper was asked; None: the host's programs
 
     @property
@@ -119,7 +120,7 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
     found = _agent(config, facts, held.environ, need, declared)
     variables = reach.variables(held.environ, config.network, declared) if found else {}
     session = config.session or ""
-    shown = _tools(config, facts, environ, found, need)
+    shown = surroundings.look(config, facts, environ, declared, found, need=need)
     return Plan(
         facts=facts,
         config=config,
@@ -133,8 +134,9 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
         agent_environment=variables,
         held=held,
         may_fetch=need is not Need.NONE,
-        tools=shown,
-        path=_path(facts, environ, found, shown),
+        tools=shown.tools,
+        path=_path(facts, environ, found, shown.tools),
+        around=shown,
     )
 
 
@@ -269,45 +271,6 @@ def why_no_overlay(facts: Facts) -> str:
     if facts.submounts:
         return f"other file systems are mounted in it: {escape(', '.join(facts.submounts))}"
     return _NOT_BELOW.get(facts.filesystem, "")
-
-
-def _tools(
-    config: Config,
-    facts: Facts,
-    environ: Mapping[str, str],
-    found: agent.Agent | None,
-    need: Need,
-) -> tools.Tools:
-    if need is Need.NONE:  # the way home needs none
-        return tools.Tools()
-    home = str(facts.home)
-    hide, show = (_absolute(patterns, home) for patterns in (config.hide, config.show))
-    world = exposing.World(environ, home, str(facts.repository.top), hide, show)
-    asked = tuple(os.path.realpath(path) for path in config.expose if os.path.exists(path))
-    others = [exposing.Shown(path, "asked for") for path in asked]
-    others += [exposing.Shown(str(path), "the agent") for path in (found.exposed if found else ())]
-    looked = tools.look(world, others)
-    for one in looked.left_out:
-        if one.path in asked:
-            raise UserError(
-                f"{one.path} cannot be exposed: {one.why}",
-                hint="`show` lifts what is only kept back by its name",
-                code=ExitCode.REFUSED,
-            )
-    secret = [path for top in asked if os.path.isdir(top) for path in _secret(top, config, environ)]
-    return looked._replace(covered=tuple(dict.fromkeys((*looked.covered, *secret))))
-
-
-def _secret(top: str, config: Config, environ: Mapping[str, str]) -> tuple[str, ...]:
-    from clsecure.workspace.exposed import secrets_below  # only for those who expose something
-
-    return secrets_below(top, config.hide, config.show, environ)
-
-
-def _absolute(patterns: tuple[str, ...], home: str) -> tuple[str, ...]:
-    """Return those of the patterns that are about places beside the project."""
-    named = [home + each[1:] if each.startswith("~/") else each for each in patterns]
-    return tuple(each.rstrip("/") for each in named if each.startswith("/"))
 
 
 def _path(

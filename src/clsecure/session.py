@@ -68,6 +68,7 @@ class OpenSession(NamedTuple):
     resumed: bool
     has_history: bool
     network: Service | None = None
+    conversation: str = ""  # the last of the session's own, where its name is known
 
 
 @contextmanager
@@ -158,7 +159,9 @@ def open_box(
                 with output.progress("copying the project into the session"):
                     clone.fill(box, plan.facts.repository, copied, hidden)
                 box.note(-1, -1)  # only now is there a session: half a copy would look like work
-        yield OpenSession(plan, box, record, hidden, session is not None, opened.probe, served)
+        last = opened.conversation
+        has_history = opened.probe or bool(last)
+        yield OpenSession(plan, box, record, hidden, session is not None, has_history, served, last)
 
 
 def _with_image(opening: Opening, environ: Mapping[str, str], output: Output) -> Plan:
@@ -195,6 +198,7 @@ def _create(
     seed = gitseed.git_seed(repository)
     places = (plan.project, plan.facts.cwd)
     files, lacking = home_files(plan.facts.home, places, plan.agent_environment, plan.held)
+    lacking += plan.around.lacking
     for line in lacking if plan.declared.is_settled else ():
         output.note(f"not in the session: {escape(line)}")
     if seed.home_config:
@@ -293,6 +297,7 @@ def open_request(
         exposures=tuple(one.path for one in shown.exposed if not one.source),
         aliases=tuple(Alias(at=one.path, source=one.source) for one in shown.exposed if one.source),
         caches=tuple(one.path for one in shown.caches),
+        state=tuple(Alias(at=one.path, source=one.source) for one in plan.around.state),
         covered=shown.covered,
         masks=() if is_clone else hidden,
         listeners=network.listeners(api, has_routes=bool(plan.held.routes)),

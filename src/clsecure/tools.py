@@ -22,6 +22,7 @@ class Tools(NamedTuple):
     covered: tuple[str, ...] = ()  # what of both is not to be seen
     left_out: tuple[Shown, ...] = ()
     variables: Mapping[str, str] = {}
+    packages: tuple[str, ...] = ()  # of what is shown: directories that nobody has searched yet
 
     def path(self, directories: Iterable[str], project: str) -> tuple[str, ...]:
         """Return those of the directories that the box has, by the names they have there."""
@@ -37,8 +38,11 @@ class Tools(NamedTuple):
         return tuple(found)
 
 
-def look(world: World, others: Iterable[Shown] = ()) -> Tools:
-    """Find what the human's PATH, and the project's environments, need; `others` are shown too."""
+def look(world: World, others: Iterable[Shown] = (), programs: Iterable[Shown] = ()) -> Tools:
+    """Find what the human's PATH, and the project's environments, need; `others` are shown too.
+
+    So are `programs`, with the package that each belongs to.
+    """
     search = Search(world)
     for one in others:
         search.add(one.path, one.why)
@@ -47,6 +51,8 @@ def look(world: World, others: Iterable[Shown] = ()) -> Tools:
     search.environments()
     for place in terminal_descriptions(world):
         search.add(place, "it describes your terminal")
+    for one in programs:
+        search.program(one.path, one.why)
     return _result(world, search)
 
 
@@ -97,6 +103,7 @@ def _result(world: World, search: Search) -> Tools:
         ),
         left_out=tuple(search.left_out.values()),
         variables=_variables(world, places, caches),
+        packages=tuple(one for one in search.packages if one in search.shown),
     )
 
 

@@ -6,6 +6,7 @@ On the path of every start: some tens of calls, and no walk over a tree.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from clsecure.exposing import Rules, Shown, World, below, is_system, says_secrets
 from clsecure.helper.layout import is_reserved, within
@@ -19,6 +20,12 @@ _MARKS = ("conda-meta", "pyvenv.cfg", "lib/modules", "pkg/tool")
 _ENVIRONMENTS = (".venv", "venv", "env", ".direnv/*")  # in a project
 _SECRET_NAMES = (".env", ".netrc", ".npmrc", ".pypirc", ".git-credentials")
 _SECRET_STARTS = (".env.", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "credentials")
+# What marks the top of a package.
+_MANIFESTS = (
+    *("package.json", "pyproject.toml", "setup.py", "requirements.txt", "pyvenv.cfg"),
+    *("deno.json", "Cargo.toml", "go.mod", "Gemfile", ".claude-plugin/marketplace.json"),
+)
+_MODULES = "/node_modules/"
 _MAX_LINKS = 20  # one after the other
 _MAX_ENTRIES = 2000  # of one directory of programs
 
@@ -32,6 +39,7 @@ class Search:
         self.shown: dict[str, Shown] = {}
         self.left_out: dict[str, Shown] = {}
         self.covered: dict[str, None] = {}
+        self.packages: list[str] = []
         self._installed: set[str] = set()
         self._prefixes: tuple[str, ...] = ()  # of all that is shown
 
@@ -60,6 +68,42 @@ class Search:
         for name in _ENVIRONMENTS:
             for path in below(f"{self._world.project}/{name}", "bin/python"):
                 self._lead(path, "a virtual environment of the project")
+
+    def program(self, path: str, why: str) -> None:
+        """Show a program, or a script, that the human's settings name, with its package."""
+        if is_system(path) or within(path, self._world.project) or self.is_shown(path):
+            return
+        real = os.path.realpath(path)
+        for each in (path, real):
+            if known := self.rules.known(each):
+                self._install(*known, why)
+                return
+        for package in self._packages(real):
+            if not self.is_shown(package):
+                self.add(package, why)
+                self.packages.append(package)
+        if os.path.isfile(real) and not self.is_shown(path):
+            self.add(path, why)
+        self._lead(path, why)
+
+    def _packages(self, path: str) -> Iterator[str]:
+        """Yield what a program's package consists of: its top, and the modules that it may use."""
+        home = f"{self._world.home}/"
+        if path.startswith(home) and _MODULES in path:
+            yield path[: path.index(_MODULES) + len(_MODULES) - 1]
+            return
+        place = path if os.path.isdir(path) else os.path.dirname(path)
+        is_found = False
+        while place.startswith(home):
+            if is_found and os.path.isdir(f"{place}{_MODULES}"):
+                yield f"{place}{_MODULES}"[:-1]
+            marks = [mark for mark in _MANIFESTS if os.path.lexists(f"{place}/{mark}")]
+            if not is_found and marks and not self.rules.holds_credentials(place):
+                yield place
+                is_found = marks != ["pyvenv.cfg"]  # what the environment is for lies around it
+            if os.path.lexists(f"{place}/.git"):
+                return
+            place = os.path.dirname(place)
 
     def add(self, path: str, why: str) -> None:
         """Show a path, unless something forbids that."""

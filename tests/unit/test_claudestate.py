@@ -65,15 +65,20 @@ def test_no_value_comes_through_in_any_place(shape):
         "oauthAccount": {"emailAddress": secret},
     }
     kept, lacking = claudestate.state(known, (Path("/p"), Path("/p")))
-    settings, also = claudestate.settings({"env": {name: secret}, "apiKeyHelper": secret})
+    plugin = {"options": {name: secret, "colour": "red"}, "mcpServers": {"s": {name: secret}}}
+    known = {"env": {name: secret}, "apiKeyHelper": secret, "pluginConfigs": {"p@m": plugin}}
+    settings, also = claudestate.settings(known)
     said = json.dumps([kept, settings, lacking, also])
     if len(secret) > 3:
         assert secret not in said
     assert kept["mcpServers"]["one"]["env"] == {"PLAIN": "1"}
     assert kept["projects"]["/p"]["mcpServers"]["mine"]["env"] == {}
     assert settings["env"] == {}
+    assert settings["pluginConfigs"] == {
+        "p@m": {"options": {"colour": "red"}, "mcpServers": {"s": {}}}
+    }
     assert len(lacking) == 4
-    assert len(also) == 2
+    assert len(also) == 4
 
 
 def test_a_credential_in_a_command_leaves_the_server_out():
@@ -81,6 +86,16 @@ def test_a_credential_in_a_command_leaves_the_server_out():
     kept, lacking = claudestate.servers(known)
     assert list(kept) == ["b"]
     assert lacking == ["the MCP server a: a credential in its command or address"]
+
+
+def test_servers_of_npx_ask_the_registry_last():
+    servers = {"a": {"command": "npx"}, "b": {"command": "/usr/bin/npx", "env": {"A": "1"}}}
+    servers |= {"c": {"command": "npx", "env": {"npm_config_prefer_offline": "false"}}}
+    kept, lacking = claudestate.servers({**servers, "d": {"command": "uvx"}})
+    first = {"npm_config_prefer_offline": "true"}
+    environments = [kept[name].get("env") for name in "abcd"]
+    assert environments == [first, {**first, "A": "1"}, servers["c"]["env"], None]
+    assert lacking == []
 
 
 def test_other_projects_stay_outside():

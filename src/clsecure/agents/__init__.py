@@ -57,6 +57,8 @@ class Declaration(Record):
     logins: tuple[str, ...] = ()  # files that hold a login, which stay outside
     is_settled: bool = False  # by firstrun, which knows more of its home than this record
     history: str = ""  # the directory that holds something once there is a conversation
+    resume_one: tuple[str, ...] = ()  # arguments that go on with the one called {id}
+    chooses: tuple[str, ...] = ()  # arguments of a person's that say which one it is
 
 
 def declared(name: AgentName) -> Declaration:
@@ -98,9 +100,18 @@ def chosen(name: AgentName, command: str | None) -> Declaration:
     return other(words)
 
 
-def arguments(agent: Declaration, given: tuple[str, ...], *, resumes: bool) -> tuple[str, ...]:
-    """Return the agent's arguments: no prompts, what goes on, and those that were given."""
+def arguments(
+    agent: Declaration, given: tuple[str, ...], *, resumes: bool, conversation: str = ""
+) -> tuple[str, ...]:
+    """Return the agent's arguments: no prompts, what goes on, and those that were given.
+
+    `conversation` is the session's own last one, if its name is known.
+    """
     resume = agent.resume if resumes else ()
+    if resume and conversation and agent.resume_one:
+        resume = tuple(word.replace("{id}", conversation) for word in agent.resume_one)
+    if any(word.partition("=")[0] in agent.chooses for word in given):
+        resume = ()
     if given and given[0] in agent.commands:
         kept = resume if given[0] in agent.headless else ()
         return (given[0], *agent.no_prompts, *kept, *given[1:])

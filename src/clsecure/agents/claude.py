@@ -11,6 +11,8 @@ AGENT = Declaration(
     install="npm install -g @anthropic-ai/claude-code",
     no_prompts=("--dangerously-skip-permissions",),
     resume=("--continue",),
+    resume_one=("--resume", "{id}"),
+    chooses=("--continue", "-c", "--resume", "-r", "--session-id", "--from-pr", "--teleport"),
     headless=("-p",),
     apis=(
         Api(

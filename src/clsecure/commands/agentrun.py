@@ -25,10 +25,10 @@ def run_planned(invocation: Invocation, plan: Plan, under_way: UnderWay) -> int:
     with session.reach(plan, environ, output, helper, scan, has_asked=asked) as found:
         opening = start_or_resume(found, invocation)
         with session.open_box(opening, environ, output, _load) as opened:
-            from clsecure import describe, hooks
+            from clsecure import describe, hooks, missing
 
             output.note(describe.start_line(opened))
-            for line in plan.held.warnings:
+            for line in (*plan.held.warnings, *missing.lines(opened.plan, environ)):
                 output.warn(line)
             if not opened.resumed:
                 hooks.set_up(opened, environ, output)
@@ -67,7 +67,7 @@ def tell_limits(opened: session.OpenSession, output: Output) -> None:
 
 def _load() -> None:
     # What comes next is loaded while root makes the box: 10 ms.
-    from clsecure import describe, firstrun, hooks, store  # noqa: F401
+    from clsecure import describe, firstrun, hooks, missing, store  # noqa: F401
 
 
 def run_agent(opened: session.OpenSession, invocation: Invocation) -> int:
@@ -75,8 +75,8 @@ def run_agent(opened: session.OpenSession, invocation: Invocation) -> int:
     plan = opened.plan
     if plan.agent is None:
         raise ValueError("the plan has no agent")
-    resumes = opened.resumed and opened.has_history
-    argv = agent.argv(plan.agent, invocation.arguments, resumes=resumes)
+    resumes, last = opened.resumed and opened.has_history, opened.conversation
+    argv = agent.argv(plan.agent, invocation.arguments, resumes=resumes, conversation=last)
     settle = _settled if plan.declared.is_settled else _settled_other
     argv, variables = settle(opened, invocation, argv)
     seconds = plan.config.time or 0

@@ -8,11 +8,13 @@ from datetime import datetime
 
 from clsecure import describe, hooks, limits
 from clsecure.choices import OnExit, WorkspaceKind
+from clsecure.commands import offering
 from clsecure.errors import UserError
 from clsecure.git import Git, Repository
 from clsecure.homecoming import branch as homebranch
 from clsecure.homecoming import changes, nested, refs, review
 from clsecure.homecoming.branch import Imported
+from clsecure.homecoming.offers import Offers
 from clsecure.homecoming.work import Work
 from clsecure.invocation import Invocation
 from clsecure.output import Output, Style, escape
@@ -63,7 +65,9 @@ def finish(invocation: Invocation, opening: Opening, session: OpenSession, *, co
     try:
         work = collect(session, output)
         show_summary(work, session, output)
-        _dispose(invocation, opening, session, work)
+        found = offering.look(session)
+        offering.show(found, output)
+        _dispose(invocation, opening, session, work, found)
     except KeyboardInterrupt:
         output.note(describe.kept(session))
         raise
@@ -75,7 +79,9 @@ def finish(invocation: Invocation, opening: Opening, session: OpenSession, *, co
     return code
 
 
-def _dispose(invocation: Invocation, opening: Opening, session: OpenSession, work: Work) -> None:
+def _dispose(
+    invocation: Invocation, opening: Opening, session: OpenSession, work: Work, found: Offers
+) -> None:
     output, wish = invocation.output, session.plan.config.on_exit
     if wish is OnExit.ASK:
         wish = OnExit.KEEP
@@ -85,10 +91,13 @@ def _dispose(invocation: Invocation, opening: Opening, session: OpenSession, wor
         imported = import_work(invocation, session, work)
         show_import(imported, output)
         note_import(session, imported)
+        offering.offer(invocation, session, found)
         after_import(invocation, opening, session, imported)
     elif wish is OnExit.DISCARD:
         discard(opening, session, output)
     else:
+        if wish is OnExit.IMPORT:
+            offering.offer(invocation, session, found)
         output.note(describe.kept(session))
 
 

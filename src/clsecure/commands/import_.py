@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from clsecure.commands import common, ending
+from clsecure.commands import common, ending, offering
 from clsecure.errors import ExitCode
+from clsecure.homecoming.offers import Offers
+from clsecure.homecoming.work import Work
 from clsecure.invocation import Invocation
+from clsecure.session import OpenSession
 
 
 def run(invocation: Invocation) -> int:
@@ -12,22 +15,36 @@ def run(invocation: Invocation) -> int:
     output = invocation.output
     with common.kept_session(invocation) as (opening, session):
         work = ending.collect(session, output)
-        as_json = invocation.flag("json")
-        if not as_json:
-            ending.show_summary(work, session, output)
-        imported = ending.import_work(invocation, session, work)
-        if as_json:
-            output.json(
-                {
-                    "branch": imported.branch,
-                    "commits": imported.commits,
-                    "files": imported.files,
-                    "warnings": list(imported.warnings),
-                }
-            )
-            ending.note_import(session, imported)
+        found = offering.look(session)
+        if invocation.flag("json"):
+            return _as_json(invocation, session, work, found)
+        ending.show_summary(work, session, output)
+        offering.show(found, output)
+        if work.is_empty and offering.offer(invocation, session, found):
             return ExitCode.OK
+        imported = ending.import_work(invocation, session, work)
         ending.show_import(imported, output)
         ending.note_import(session, imported)
+        offering.offer(invocation, session, found)
         ending.after_import(invocation, opening, session, imported)
+    return ExitCode.OK
+
+
+def _as_json(invocation: Invocation, session: OpenSession, work: Work, found: Offers) -> int:
+    """Import, take what was named, and print one document."""
+    aside = invocation._replace(output=invocation.output.beside())
+    document: dict[str, object] = {"branch": "", "commits": 0, "files": 0}
+    warnings = work.warnings
+    taken = offering.offer(aside, session, found) if work.is_empty else ()
+    if not taken:
+        imported = ending.import_work(invocation, session, work)
+        ending.note_import(session, imported)
+        document = {
+            "branch": imported.branch,
+            "commits": imported.commits,
+            "files": imported.files,
+        }
+        warnings = imported.warnings
+        taken = offering.offer(aside, session, found)
+    invocation.output.json({**document, "settings": [*taken], "warnings": [*warnings]})
     return ExitCode.OK

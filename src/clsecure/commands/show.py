@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clsecure.commands import common, ending
+from clsecure.commands import common, ending, offering
 from clsecure.errors import ExitCode
 from clsecure.git import Git
 from clsecure.homecoming import changes
@@ -16,13 +16,16 @@ def run(invocation: Invocation) -> int:
     """Show commits, changed files, and what would run on the host."""
     with common.kept_session(invocation) as (_, session):
         work = ending.collect(session, invocation.output)
+        found = offering.look(session)
         if invocation.flag("json"):
-            invocation.output.json(_document(session, work))
+            settings = [f"~/{one.path}" for one in found.files]
+            invocation.output.json({**_document(session, work), "settings": settings})
             return ExitCode.OK
         ending.show_summary(work, session, invocation.output)
         if work.head and work.commits:
             git = Git(session.plan.facts.repository)
             invocation.output.say(changes.log(git, work.base, work.head), multiline=True)
+        offering.show(found, invocation.output)
     return ExitCode.OK
 
 

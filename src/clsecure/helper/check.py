@@ -116,6 +116,10 @@ def _check_paths(request: Open, human: Owner) -> None:
     for path in request.caches:
         caches.check(path)
         _open_directory(path)
+    for one in request.state:
+        caches.check(one.at)
+        if one.source:
+            _open_directory(one.source)
     home = os.stat(request.home, follow_symlinks=False)
     if home.st_uid != human.uid:
         raise Refusal(f"{request.home} is not your home directory")

@@ -28,6 +28,16 @@ def kept_disk(request: Open, session: Session) -> tuple[str, ...]:
     return (f"disk: this session was made with {has}, which stays; a fresh one gets yours",)
 
 
+def without_former(request: Open, state: State) -> Open:
+    """Return the request without the state in whose place the worker's home has something.
+
+    That was made where none was shown, and stays in sight.
+    """
+    home = len(request.home) + 1
+    kept = tuple(one for one in request.state if not holds_anything(state, one.at[home:]))
+    return request.replace(state=kept)
+
+
 def holds_anything(state: State, probe: str) -> bool:
     """Say whether that directory of the worker's home does: by descriptor and through no link."""
     home = state.open("home")

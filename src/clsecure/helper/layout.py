@@ -58,6 +58,7 @@ FILES = (
 )
 # Files that podman makes for each command, and shows as writable as the root directory.
 _PODMANS = ("/etc/hostname", "/etc/resolv.conf", "/run/.containerenv")
+LAYERED = ("cache", "state")  # kinds of mounts under a layer of the session's own
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
@@ -135,12 +136,17 @@ def layout(request: Open, host: Host, *, worker: str, uid: int | str) -> tuple[M
     ]
     exposed = [
         Mount(
-            kind=kind, at=path, source=source, writable=kind == "cache", masks=_masks(path, request)
+            kind=kind,
+            at=path,
+            source=source,
+            writable=kind in LAYERED,
+            masks=_masks(path, request),
         )
         for kind, pairs in (
             ("exposed", [(path, path) for path in outermost(request.exposures)]),
             ("exposed", [(one.at, one.source) for one in request.aliases]),
             ("cache", [(path, path) for path in outermost(request.caches)]),
+            ("state", [(one.at, one.source) for one in request.state]),
         )
         for path, source in pairs
     ]
@@ -237,6 +243,13 @@ def _check_shown(request: Open) -> None:
         if sum(within(one.at, path) for path in names) > 1:
             raise Refusal(f"an exposed path cannot be {one.at}: another one is there", code=2)
     places = (*names, *request.caches)
+    for number, one in enumerate(request.state):
+        if one.at == request.home or not within(one.at, request.home):
+            raise Refusal("the agent's state is in your home directory", code=2)
+        others = (*places, *(each.at for each in request.state[:number]))
+        if any(within(one.at, path) or within(path, one.at) for path in others):
+            raise Refusal(f"the agent's state cannot be {one.at}: it is shown already", code=2)
+    places += tuple(one.at for one in request.state)
     for path in request.covered:
         if path in places or not any(within(path, place) for place in places):
             raise Refusal("what is covered is not a part of what is exposed", code=2)
@@ -245,7 +258,12 @@ def _check_shown(request: Open) -> None:
 def _shown(request: Open) -> tuple[tuple[str, str], ...]:
     aliases = (path for one in request.aliases for path in (one.at, one.source))
     exposed = (("an exposed path", path) for path in (*request.exposures, *aliases))
-    return (*exposed, *(("a cache", path) for path in request.caches))
+    state = (path for one in request.state for path in (one.at, one.source) if path)
+    return (
+        *exposed,
+        *(("a cache", path) for path in request.caches),
+        *(("the agent's state", path) for path in state),
+    )
 
 
 def is_reserved(path: str) -> bool:

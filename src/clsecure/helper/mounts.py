@@ -9,7 +9,7 @@ import stat
 from . import caches, kernelfs
 from . import syscalls as sc
 from .etclayer import etc_layer
-from .layout import DEVICES, INSIDE, WITH_SERVICES, Host, Mount
+from .layout import DEVICES, INSIDE, LAYERED, WITH_SERVICES, Host, Mount
 from .masklayer import mask_layer
 from .overlay import STAGING, overlay
 from .places import Owner, Places
@@ -53,6 +53,7 @@ class Builder:
         self._set_uid = set_uid
         self._masks: tuple[str, ...] = ()
         self._files: dict[str, bytes] = {}
+        self._empty: list[str] = []  # what its file system does not let us show
         self.warnings: list[str] = []
 
     def build(
@@ -72,8 +73,13 @@ class Builder:
         trees = [
             (mount, self._tree(mount))
             for mount in mounts
-            if mount.source or mount.kind in (*_OWN, "image")
+            if mount.source or mount.kind in (*_OWN, "image", "state")
         ]
+        if self._empty:
+            self.warnings.append(
+                "begins empty, since its file system cannot be shown copy-on-write: "
+                + ", ".join(self._empty)
+            )
         devices = [(name, sc.clone_tree(_open(f"/dev/{name}", os.O_PATH))) for name in DEVICES]
         root = sc.new_filesystem("tmpfs", (("mode", "0755"), ("size", "16m")), (), _QUIET)
         sc.attach(root, _open(STAGING, os.O_PATH | os.O_DIRECTORY))
@@ -146,8 +152,10 @@ class Builder:
             tree = sc.clone_tree(self._layer(_OWN[mount.kind]))
             sc.set_mount(tree, set_=_QUIET)
             return tree
+        if not mount.source:
+            return self._layer_alone(mount)
         source = self._human.act(lambda: _open_plain(mount.source))
-        shown = {"overlay": self._workspace, "cache": self._cache}
+        shown = {"overlay": self._workspace, **dict.fromkeys(LAYERED, self._cache)}
         return shown.get(mount.kind, self._read_only)(source, mount)
 
     def _layer(self, name: str) -> int:
@@ -232,7 +240,7 @@ class Builder:
         return tree
 
     def _cache(self, source: int, mount: Mount) -> int:
-        area = caches.area(mount.source)
+        area = caches.area(mount.at)
         upper, work = (self._layer(f"{area}/{name}") for name in (caches.UPPER, caches.WORK))
         try:
             lower = self._idmapped(source)
@@ -241,8 +249,11 @@ class Builder:
         except (Unsupported, OSError) as error:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
-        # It begins empty, then, which costs time and nothing else.
-        tree = sc.clone_tree(upper)
+        self._empty.append(mount.at)
+        return self._layer_alone(mount)
+
+    def _layer_alone(self, mount: Mount) -> int:
+        tree = sc.clone_tree(self._layer(f"{caches.area(mount.at)}/{caches.UPPER}"))
         sc.set_mount(tree, set_=_QUIET)
         return tree
 

@@ -88,6 +88,7 @@ class Open(Record):
     covered: tuple[str, ...] = ()  # what of exposures and caches is not to be seen
     writable: bool = False  # a container's root directory, by layers that the session keeps
     lfs: tuple[str, ...] = ()  # git-lfs's store beside each of `objects`; "": there is none
+    state: tuple[Alias, ...] = ()  # of the agent: shown like caches; source "": nothing as yet
 
 
 class Plant(Record):
@@ -191,6 +192,7 @@ class Opened(Record):
     probe: bool
     warnings: tuple[str, ...]
     sockets: tuple[str, ...]
+    conversation: str = ""  # the id of the last one in the probed directory, if it is state
 
 
 class Started(Record):

@@ -8,7 +8,7 @@ from . import accounts, caches, check, container, layout, making
 from .box import Box
 from .idmap import Swap
 from .imagerecords import IMAGE_REQUESTS
-from .kept import holds_anything, kept_disk, settle_layers
+from .kept import holds_anything, kept_disk, settle_layers, without_former
 from .lean import socket
 from .places import Owner
 from .protocol import (
@@ -172,7 +172,7 @@ class Sessions:
                 raise Refusal("this session was made for another workspace", code=2)
             if session.disk:
                 state.open_disk(session.disk)
-            request, session = settle_layers(request, state, session)
+            request, session = settle_layers(without_former(request, state), state, session)
             state.uncount()
             session = session.replace(
                 mode=request.mode,
@@ -222,7 +222,8 @@ class Sessions:
             self._swap.close()
             self._swap = None
         self._swap = self._swap or Swap(self._human, worker)
-        caches.ready(state.parent, request.caches, worker)
+        layered = (*request.caches, *(one.at for one in request.state))
+        caches.ready(state.parent, layered, worker)
         has_containers = "podman" in (request.engine, request.docker)
         if has_containers and not container.subordinate(session.worker):
             with accounts.Accounts(self._root) as users:  # made for another mode
@@ -244,10 +245,10 @@ class Sessions:
         if not isinstance(answer, Ready):
             raise Refusal("the box's init answered out of turn", code=1)
         self._sent = descriptors
-        probe = holds_anything(state, request.probe)
         opened = Opened(
             session=session,
-            probe=probe,
+            probe=holds_anything(state, request.probe),
+            conversation=caches.newest_conversation(state.parent, request),
             warnings=(*self.box.warnings, *answer.warnings, *kept_disk(request, session)),
             sockets=answer.sockets,
         )
