@@ -89,6 +89,27 @@ class OnExit(StrEnum):
     DISCARD = "discard"
 
 
+class Push(StrEnum):
+    """Who may push the session's work to the project's remotes; in the order of strictness."""
+
+    ORIGIN = "origin"  # the agent, to the project's own remotes, through a door
+    ASK = "ask"  # the human, at import
+    NEVER = "never"
+
+    def stricter_than(self, other: Push) -> bool:
+        """Whether this lets less out than `other`."""
+        order = list(Push)
+        return order.index(self) > order.index(other)
+
+
+class Sign(StrEnum):
+    """Whether an import signs the session's commits with the human's key."""
+
+    ASK = "ask"  # where their git signs commits, and they can be asked
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class Need(StrEnum):
     """Whether the agent's program, and with it a network, must be there for a plan."""
 

@@ -18,7 +18,9 @@ from clsecure.choices import (
     Network,
     OnExit,
     Provider,
+    Push,
     Secret,
+    Sign,
     Start,
     Value,
     WorkspaceKind,
@@ -74,6 +76,11 @@ class Config(NamedTuple):
     on_exit: OnExit
     branch: str | None
     take_settings: tuple[str, ...]
+    push: Push
+    push_branches: tuple[str, ...]
+    push_force: bool
+    push_now: bool
+    sign: Sign
     cleanup_hook_timeout: int
     all_workers: bool
     follow: bool
@@ -121,7 +128,11 @@ def parse(text: str, origin: Origin) -> Parsed:
         elif origin.layer is Layer.PROJECT and not option.project:
             warnings.append(f"{place}: a project cannot set {option.key}; ignored")
         else:
-            entries.append(convert(option, value, place))
+            entry = convert(option, value, place)
+            if origin.layer is Layer.PROJECT and entry.value is Push.ORIGIN:
+                warnings.append(f"{place}: a project cannot set {option.key} = origin; ignored")
+            else:
+                entries.append(entry)
     return Parsed(tuple(entries), _capped(warnings, origin))
 
 
@@ -129,15 +140,15 @@ def merge(entries: Iterable[Entry], *, trusted: bool = False, may_reach: bool = 
     """Put the layers together: the higher layer wins, and within one the later entry.
 
     Lists add up over all layers. A project's limit counts where it is lower than the person's, and
-    its mode that is weaker than the default is left out with a warning, unless `trusted`; hosts
-    that it asks for are `asked`, unless `may_reach`.
+    so does who may push. Its mode that is weaker than the default is left out with a warning,
+    unless `trusted`; hosts that it asks for are `asked`, unless `may_reach`.
     """
     by_name: dict[str, list[Entry]] = {option.name: [_default(option)] for option in OPTIONS}
     for entry in sorted(entries, key=lambda entry: entry.origin.layer):
         by_name[entry.name].append(entry)
     warnings = () if trusted else _drop_lowered_mode(by_name["mode"])
     for option in OPTIONS:
-        if option.group is Group.LIMITS:
+        if option.group is Group.LIMITS or option.name == "push":
             _only_lower(by_name[option.name])
     asked = () if trusted or may_reach else _take_asked(by_name["allow"])
     values: dict[str, Any] = {}  # the names are Config's fields, which a test compares
@@ -179,7 +190,7 @@ def _take_asked(found: list[Entry]) -> tuple[str, ...]:
 
 
 def _only_lower(found: list[Entry]) -> None:
-    """Let the project's limit win where it is lower than the person's settings, else drop it.
+    """Let what the project asks for win where it is less than the person's settings.
 
     What was said on the command line is about this very session, so it stands.
     """
@@ -192,7 +203,9 @@ def _only_lower(found: list[Entry]) -> None:
 
 
 def _is_lower(value: Value, other: Value) -> bool:
-    """Compare limits, of which None is the highest."""
+    """Compare limits, of which None is the highest, or who may push."""
+    if isinstance(value, Push) and isinstance(other, Push):
+        return value.stricter_than(other)
     if not isinstance(value, (int, float)):
         return False
     return value < other if isinstance(other, (int, float)) else True

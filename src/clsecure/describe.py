@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clsecure import agent, limits
-from clsecure.choices import AgentName, Docker, Mode, WorkspaceKind
+from clsecure.choices import AgentName, Docker, Mode, Push, WorkspaceKind
 from clsecure.errors import ExitCode
 from clsecure.exposing import Shown
 from clsecure.helper import engines
@@ -39,6 +39,8 @@ def start_line(opened: OpenSession) -> str:
     ]
     if opened.record.writable and plan.config.mode is Mode.CONTAINER:
         parts.append("its system: writable, kept with the session")
+    if plan.config.push is Push.ORIGIN and plan.endpoint:
+        parts.append("the agent pushes by itself")
     if plan.config.docker is not Docker.NONE:
         parts.append(_DOCKER_WORDS[plan.config.docker])
     if (limited := limits.words(plan.config)) != UNLIMITED:
@@ -91,6 +93,8 @@ def traffic(summary: Mapping[str, Any]) -> list[str]:
         for host, one in passed.items()
     ]
     lines = [f"network: {_some(parts, summary['hosts_passed'])}"] if parts else []
+    if pushed := summary["pushed"]:
+        lines.append(f"pushed by the agent: {_some(pushed, len(pushed))}")
     parts = [f"{host} ({one['reason']}{_times(one['attempts'])})" for host, one in blocked.items()]
     if parts:
         lines.append(f"blocked: {_some(parts, summary['hosts_blocked'])}")

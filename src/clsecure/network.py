@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from contextlib import ExitStack
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clsecure import paths
-from clsecure.choices import Docker
+from clsecure.choices import Docker, Push
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.protocol import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from clsecure.egress.githosts import GitHosts
     from clsecure.egress.routes import Route
     from clsecure.egress.service import Service
     from clsecure.endpoint import Endpoint
@@ -32,26 +34,66 @@ _DOORS = (  # role, kind, port
 )
 
 
-def listeners(api: Endpoint | None, *, has_routes: bool = False) -> tuple[Listener, ...]:
+def listeners(
+    api: Endpoint | None, *, has_routes: bool = False, has_git: bool = False
+) -> tuple[Listener, ...]:
     """Return the sockets that listen in the box, none where nothing passes; raises UserError.
 
-    With `has_routes` the agent's APIs are reached by a door of theirs.
+    With `has_routes` the agent's APIs are reached by a door of theirs, with `has_git` the
+    project's remotes by one for git's own protocol.
     """
     if api is None:
         return ()
     doors = tuple(
         Listener(role=role, kind=kind, address=_LOOPBACK, port=port) for role, kind, port in _DOORS
     )
+    if has_git:
+        doors += (Listener(role="git", kind="tcp", address=_LOOPBACK, port=9418),)
     if not (api.is_on_loopback or has_routes):
         return doors
     address, port = api.door
-    if port in {port for _, _, port in _DOORS}:
+    if port in {one.port for one in doors}:
         raise UserError(
             f"the box needs port {port} of its loopback, where the agent's API is to be",
             hint="let your gateway listen on another port",
             code=ExitCode.USAGE,
         )
     return (*doors, Listener(role="api", kind="tcp", address=address, port=port))
+
+
+def git_hosts(plan: Plan, environ: Mapping[str, str]) -> GitHosts | None:
+    """Return what the agent may reach as git does; None where it may not push, or has nowhere."""
+    if plan.config.push is not Push.ORIGIN or plan.endpoint is None:
+        return None
+    from clsecure.egress import githosts  # only for those who ask for it
+    from clsecure.workspace import gitremotes
+
+    found = gitremotes.look(plan.facts.repository)
+    if not found.remotes:
+        return None
+    return githosts.GitHosts(
+        remotes=tuple((one.name, one.address) for one in found.remotes),
+        settings=found.settings,
+        object_format=found.object_format,
+        alternates=found.alternates,
+        shallow=found.shallow,
+        directory=paths.state_directory(environ) / "git" / str(os.getpid()),
+        branches=plan.config.push_branches,
+        may_force=plan.config.push_force,
+    )
+
+
+def git_variables(hosts: GitHosts | None) -> tuple[tuple[str, str], ...]:
+    """Return git's settings in the box by which the project's remotes are that door's."""
+    if hosts is None:
+        return ()
+    from clsecure.egress import githosts
+    from clsecure.giturls import without_credentials
+
+    return tuple(
+        (f"url.{githosts.address(name)}.insteadOf", without_credentials(address))
+        for name, address in hosts.remotes
+    )
 
 
 def docker_socket(environ: Mapping[str, str]) -> Path:
@@ -94,6 +136,7 @@ def serve(
     sockets: Sequence[tuple[str, int]],
     environ: Mapping[str, str],
     routes: tuple[Route, ...] = (),
+    git: GitHosts | None = None,
 ) -> Service:
     """Start the egress service for these sockets, role and descriptor; they stay open here.
 
@@ -117,5 +160,6 @@ def serve(
         docker=str(docker_socket(environ)) if plan.config.docker is Docker.HOST else "",
         about=about,
         routes=routes,
+        git=git,
     )
     return service.start(settings, sockets)

@@ -25,6 +25,7 @@ from clsecure.declaration import (
     Kind,
     Option,
 )
+from clsecure.homeoptions import HOME
 from clsecure.limitoptions import LIMITS
 from clsecure.reachoptions import REACH
 
@@ -204,6 +205,7 @@ OPTIONS: tuple[Option, ...] = (
         flags=(Flag(("--branch",), "the new branch that an import makes", metavar="NAME"),),
         commands=STARTING | {"import"},
     ),
+    *HOME,
     Option(
         name="take_settings",
         kind=Kind.LIST,

@@ -140,8 +140,14 @@ def decide(config: Config, facts: Facts, environ: Mapping[str, str], *, need: Ne
     )
 
 
-def environment(plan: Plan, environ: Mapping[str, str], worker: str, uid: int) -> dict[str, str]:
-    """Return the variables of every command in the box."""
+def environment(
+    plan: Plan,
+    environ: Mapping[str, str],
+    worker: str,
+    uid: int,
+    git: tuple[tuple[str, str], ...] = (),
+) -> dict[str, str]:
+    """Return the variables of every command in the box; `git` are further settings of git's."""
     from_human = {name: environ[name] for name in _FROM_HUMAN if environ.get(name)}
     own = (_BIN,) if plan.config.docker is Docker.PODMAN else ()
     images = _image_variables(plan.image)
@@ -164,10 +170,15 @@ def environment(plan: Plan, environ: Mapping[str, str], worker: str, uid: int) -
         **(_PROXY_VARIABLES if plan.endpoint else {}),
         **_docker_variables(plan.config.docker),
         # The copied index lists inodes and change times of the human's tree: not to be compared.
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "core.checkStat",
-        "GIT_CONFIG_VALUE_0": "minimal",
+        **_git_variables((("core.checkStat", "minimal"), *git)),
     }
+
+
+def _git_variables(settings: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    made = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (key, value) in enumerate(settings):
+        made |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return made
 
 
 def _image_variables(image: Image | None) -> dict[str, str]:

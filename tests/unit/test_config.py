@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clsecure.choices import Docker, Mode, Network, Provider, Secret
+from clsecure.choices import Docker, Mode, Network, Provider, Push, Secret
 from clsecure.config import Config, merge, parse
 from clsecure.errors import ExitCode, UserError
 from clsecure.options import BY_NAME, OPTIONS
@@ -118,7 +118,36 @@ def test_project_safe_options_are_those_of_old_and_the_limits():
         "skip_docker_autodetect",
         "allow",  # which is a wish, not a setting, until the human agrees
         *("memory", "cpus", "pids", "disk", "time"),  # which it can only lower
+        "push",  # the same
     }
+
+
+@pytest.mark.parametrize(
+    ("project", "person", "expected"),
+    [
+        (Push.NEVER, Push.ORIGIN, Push.NEVER),
+        (Push.ASK, Push.ORIGIN, Push.ASK),
+        (Push.NEVER, None, Push.NEVER),
+        (Push.ASK, Push.NEVER, Push.NEVER),
+    ],
+)
+def test_a_project_can_only_have_less_pushed(project, person, expected):
+    entries = [entry("push", project, Layer.PROJECT)]
+    entries += [entry("push", person, Layer.USER)] if person else []
+    assert merge(entries).push is expected
+    said = [*entries, entry("push", Push.ORIGIN, Layer.COMMAND_LINE)]
+    assert merge(said).push is Push.ORIGIN
+
+
+def test_a_project_cannot_let_the_agent_push():
+    parsed = parse("push = origin\npush_branches = *\npush_force = true\nsign = always", PROJECT)
+    assert parsed.entries == ()
+    assert parsed.warnings == (
+        ".clsecure/config:1: a project cannot set push = origin; ignored",
+        ".clsecure/config:2: a project cannot set push_branches; ignored",
+        ".clsecure/config:3: a project cannot set push_force; ignored",
+        ".clsecure/config:4: a project cannot set sign; ignored",
+    )
 
 
 def test_a_file_cannot_flood_the_screen():

@@ -85,6 +85,10 @@ class Gateway:
             raise
         return Passage(host, 0, outside, entry)
 
+    def admit(self, way: str, host: Host, port: int, rule: str, reason: str) -> Entry:
+        """Write down what another rule than the policy's allows. Raises Denied."""
+        return self._note(way, host, port, Verdict(allowed=True, rule=rule, reason=reason))
+
     def refuse(self, way: str, host: Host | str, port: int, reason: str) -> Denied:
         """Write a refusal down that the policy was not asked for, and return it."""
         self.journal.decide(way, host, port, Verdict(allowed=False, rule="", reason=reason))

@@ -38,6 +38,7 @@ class Journal:
         self._passed: dict[str, list[int]] = {}  # host to connections, sent, received
         self._blocked: dict[str, tuple[int, str]] = {}  # host to attempts, the last reason
         self._attempts = 0
+        self._pushed: list[str] = []
         self.unlogged = 0
 
     def decide(
@@ -80,6 +81,11 @@ class Journal:
         }
         self._write(record, needed=False)
 
+    def pushed(self, what: str) -> None:
+        """Remember a branch that the box pushed, for the end."""
+        if what not in self._pushed:
+            self._pushed.append(what)
+
     def summary(self) -> dict[str, object]:
         """Return the sums so far, as JSON: the hosts with most bytes, and the last blocked ones."""
         largest = sorted(self._passed.items(), key=lambda each: -(each[1][1] + each[1][2]))
@@ -96,6 +102,7 @@ class Journal:
             "hosts_blocked": len(self._blocked),
             "attempts_blocked": self._attempts,
             "unlogged": self.unlogged,
+            "pushed": self._pushed[:_TOLD],
         }
 
     def _write(self, record: Mapping[str, str | int | float], *, needed: bool) -> None:

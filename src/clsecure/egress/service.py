@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from clsecure import child
 from clsecure.choices import Network
+from clsecure.egress.githosts import GitHosts
 from clsecure.egress.routes import Route
 
 _START_SECONDS = 0.5  # after which the agent has most likely started
@@ -42,6 +43,7 @@ class Settings(NamedTuple):
     about: Mapping[str, str]
     docker: str = ""  # the socket of the host's docker, where it is lent to the session
     routes: tuple[Route, ...] = ()  # of the API's door: then no other way leads to these APIs
+    git: GitHosts | None = None  # the project's remotes, where the agent may push
 
 
 class Service:

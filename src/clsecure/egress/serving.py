@@ -12,7 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clsecure.egress import control, dns, publish, relay
 from clsecure.egress.doors import Doors
@@ -23,6 +23,9 @@ from clsecure.egress.names import parse_host
 from clsecure.egress.rules import Policy, parse_rule
 from clsecure.egress.service import Settings
 from clsecure.errors import UserError
+
+if TYPE_CHECKING:
+    from clsecure.egress.gitdoor import GitDoor
 
 _MOST_CONNECTIONS = 2000
 _DESCRIPTORS = 16384
@@ -59,6 +62,7 @@ class Serving:
         self._gateway = Gateway(self._policy, self._journal)
         self._doors = Doors(self._gateway, dns.Names(lambda text: parse_host(text).name), api)
         self._doors.docker_socket, self._doors.routes = settings.docker, settings.routes
+        self._git = self._git_door() if settings.git else None
         self._broker: publish.Broker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._faults: list[str] = []
@@ -78,6 +82,7 @@ class Serving:
             "api": self._doors.api,
             "docker": self._doors.docker,
         }
+        handlers |= {"git": self._git.serve} if self._git else {}
         for role, one in self._sockets:
             if role == "broker":
                 self._broker = publish.Broker(one)
@@ -96,6 +101,7 @@ class Serving:
             for task in tuple(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._close_git()
 
     async def _obey(self) -> None:
         self._channel.settimeout(0)
@@ -105,6 +111,16 @@ class Serving:
                 return
             answer = {**self._journal.summary(), "faults": self._faults}
             self._channel.send(json.dumps(answer).encode())
+
+    def _git_door(self) -> GitDoor | None:
+        from clsecure.egress import gitdoor  # only where the agent may push
+
+        hosts, project = self._settings.git, self._settings.about["project"]
+        return gitdoor.GitDoor(self._gateway, hosts, project) if hosts else None
+
+    def _close_git(self) -> None:
+        if self._git:
+            self._git.close()
 
     def _open_control(self) -> None:
         try:

@@ -41,6 +41,7 @@ _ROLES = {
     "resolver": "udp",
     "resolver-tcp": "tcp",
     "api": "tcp",
+    "git": "tcp",
 }
 _MAX_PORT = 65535
 _MAX_SECONDS = 1_000_000

@@ -8,9 +8,10 @@ templates) or holds secrets (headers, user information in addresses).
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+
+from clsecure.giturls import without_credentials
 
 _KEPT_NAMES = frozenset(
     [
@@ -67,7 +68,6 @@ _DROPPED_NAMES = frozenset(
         "storage",
     ]
 )
-_USERINFO = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^/\s]*)@")
 
 
 class Entry(NamedTuple):
@@ -175,15 +175,3 @@ def _without_credentials(entry: Entry) -> Entry:
     value = None if entry.value is None else without_credentials(entry.value)
     subsection = without_credentials(entry.subsection)
     return Entry(entry.scope, entry.section, subsection, entry.name, value)
-
-
-def without_credentials(text: str) -> str:
-    """Drop `user:password@` from addresses in `text`; an ssh user, which is no secret, stays."""
-
-    def replaced(match: re.Match[str]) -> str:
-        scheme, userinfo = match[1], match[2]
-        if "ssh" in scheme.lower():
-            return f"{scheme}{userinfo.partition(':')[0]}@"
-        return scheme
-
-    return _USERINFO.sub(replaced, text)

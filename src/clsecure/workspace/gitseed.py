@@ -7,7 +7,7 @@ See gitrepository-layout(5) for the files.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,7 +154,7 @@ class _Seed:
             self._borrow(store, store.parent / "lfs/objects" if number else own)
             for number, store in enumerate(object_stores(repository.common_dir))
         ]
-        self._put(prefix + "objects/info/alternates", "".join(_entry(at) for at in stores))
+        self._put(prefix + "objects/info/alternates", alternates(stores))
         for source, names in ((repository.git_dir, _OWN), (repository.common_dir, _SHARED)):
             for name in names:
                 self._copy(prefix + name, source / name)
@@ -210,6 +210,11 @@ class _Seed:
     def _copy(self, path: str, source: Path) -> None:
         if source.is_file():
             self.files.append(SeedFile(path, source))
+
+
+def alternates(stores: Iterable[str]) -> str:
+    """Return the file objects/info/alternates that borrows from these stores."""
+    return "".join(_entry(store) for store in stores)
 
 
 def _entry(store: str) -> str:
