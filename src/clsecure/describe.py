@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clsecure import agent, limits
-from clsecure.choices import AgentName, Docker, Mode, Push, WorkspaceKind
+from clsecure.choices import AgentName, Docker, Mode, WorkspaceKind
 from clsecure.errors import ExitCode
 from clsecure.exposing import Shown
 from clsecure.helper import engines
@@ -39,7 +39,7 @@ def start_line(opened: OpenSession) -> str:
     ]
     if opened.record.writable and plan.config.mode is Mode.CONTAINER:
         parts.append("its system: writable, kept with the session")
-    if plan.config.push is Push.ORIGIN and plan.endpoint:
+    if plan.git:
         parts.append("the agent pushes by itself")
     if plan.config.docker is not Docker.NONE:
         parts.append(_DOCKER_WORDS[plan.config.docker])

@@ -136,7 +136,6 @@ def serve(
     sockets: Sequence[tuple[str, int]],
     environ: Mapping[str, str],
     routes: tuple[Route, ...] = (),
-    git: GitHosts | None = None,
 ) -> Service:
     """Start the egress service for these sockets, role and descriptor; they stay open here.
 
@@ -160,6 +159,6 @@ def serve(
         docker=str(docker_socket(environ)) if plan.config.docker is Docker.HOST else "",
         about=about,
         routes=routes,
-        git=git,
+        git=plan.git,
     )
     return service.start(settings, sockets)

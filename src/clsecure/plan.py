@@ -18,6 +18,7 @@ from clsecure.modes import engine_for, require_podman
 from clsecure.output import escape
 
 if TYPE_CHECKING:
+    from clsecure.egress.githosts import GitHosts
     from clsecure.helper.imagerecords import Image
 
 # Overlays on idmapped layers; fs/overlayfs/super.c, ovl_get_layers().
@@ -71,6 +72,7 @@ class Plan(NamedTuple):
     path: tuple[str, ...]  # the directories of programs, but for the system's
     may_fetch: bool = True  # whether an image that is missing may be pulled
     around: surroundings.Surroundings = surroundings.NOTHING
+    git: GitHosts | None = None  # the remotes that the agent pushes to, if it does
     image: Image | None = None  # known once the helper was asked; None: the host's programs
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from clsecure import credentials, limits, network, privileged
 from clsecure import plan as planning
 from clsecure.agent import history_directory
-from clsecure.choices import HOST, Mode, Push, WorkspaceKind
+from clsecure.choices import HOST, Mode, WorkspaceKind
 from clsecure.errors import ExitCode, UserError
 from clsecure.helper.protocol import (
     UNSUPPORTED,
@@ -122,7 +122,8 @@ def open_box(
         if plan.config.mode is Mode.CONTAINER and plan.config.image != HOST:
             plan = _with_image(opening, environ, output)
             opening = opening._replace(plan=plan)
-        hosts = network.git_hosts(plan, environ)
+        plan = plan._replace(git=network.git_hosts(plan, environ))
+        opening = opening._replace(plan=plan)
         hidden = opening.scan.result()
         stack.callback(opening.scan.remember, plan.facts.filesystem, environ)
         if session is not None:
@@ -141,12 +142,12 @@ def open_box(
         served = None
         if listeners:
             roles = [*zip(opened.sockets, listeners, strict=True), *published]
-            served = network.serve(plan, opened.session, roles, environ, routes, hosts)
+            served = network.serve(plan, opened.session, roles, environ, routes)
             stack.callback(served.close)
         doors.close()
         for warning in opened.warnings:
             output.warn(warning)
-        told = network.git_variables(hosts)
+        told = network.git_variables(plan.git)
         variables = planning.environment(plan, environ, record.worker, record.uid, told)
         box = Box(opening.helper, record, variables)
         if session is None:
@@ -303,7 +304,7 @@ def open_request(
         covered=shown.covered,
         masks=() if is_clone else hidden,
         listeners=network.listeners(
-            api, has_routes=bool(plan.held.routes), has_git=plan.config.push is Push.ORIGIN
+            api, has_routes=bool(plan.held.routes), has_git=plan.git is not None
         ),
         limits=limits.asked(plan.config),
         broker=api is not None,

@@ -24,9 +24,16 @@ class SshServer(NamedTuple):
 
 @contextmanager
 def new_ssh_server(
-    internet: Internet, addresses: tuple[str, ...], human: Human, repository: Path
+    internet: Internet,
+    addresses: tuple[str, ...],
+    human: Human,
+    repository: Path,
+    command: str = "",
 ) -> Iterator[SshServer]:
-    """Serve `repository` at port 22 to a key of the human's, for whom the server runs git."""
+    """Serve `repository` at port 22 to a key of the human's, for whom the server runs git.
+
+    `command` is run instead of a program of git that only reads.
+    """
     place = internet.directory / "ssh"
     place.mkdir()
     host_key, key = place / "host", place / "key"
@@ -37,7 +44,7 @@ def new_ssh_server(
     argv = [*internet.prefix, "dropbear", "-F", "-E", "-s", "-m", "-j", "-k"]
     argv += ["-r", str(host_key), "-P", str(place / "pid")]
     argv += [word for address in addresses for word in ("-p", f"{address}:22")]
-    argv += ["-c", f"git-upload-pack '{repository}'"]
+    argv += ["-c", command or f"git-upload-pack '{repository}'"]
     with (place / "log").open("wb") as log, subprocess.Popen(argv, stderr=log) as running:
         try:
             yield SshServer(human.name, key.read_text(), " ".join(public.split()[:2]))

@@ -18,7 +18,9 @@ _OBJECTS = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 def main() -> int:
     """Return the hook's exit code."""
     updates = sys.stdin.buffer.read(MOST + 1).decode("utf-8", "surrogateescape")
-    question = {"updates": updates, "objects": {name: os.environ[name] for name in _OBJECTS}}
+    # Where all refs are to be deleted, there are no objects.
+    objects = {name: os.environ[name] for name in _OBJECTS if name in os.environ}
+    question = {"updates": updates, "objects": objects}
     with socket.socket(fileno=int(os.environ["CLSECURE_CHANNEL"])) as channel:
         channel.sendall(json.dumps(question).encode("ascii") + b"\n")
         with channel.makefile("rb") as answers:

@@ -31,7 +31,7 @@ _FETCH = (
 )
 _PUSH = ("push", "--quiet", "--no-verify", "--no-signed", "--no-follow-tags")
 # The refs of the human's repository are nobody's business in the box.
-_NO_FURTHER_REFS = ("-c", "core.alternateRefsCommand=:")
+_NO_FURTHER_REFS = ("-c", "core.alternateRefsCommand=true")
 _SERVICES = {
     "git-upload-pack": (
         *_NO_FURTHER_REFS,
@@ -64,7 +64,7 @@ class Mirror:
         self.name = name
         self.directory = str(hosts.directory / str(number))
         self.host, self.port = place_of(address)
-        self._hosts, self._address, self._project = hosts, address, project
+        self.hosts, self._address, self._project = hosts, address, project
         self._lock = asyncio.Lock()
         self._is_made = False
 
@@ -83,7 +83,7 @@ class Mirror:
         shutil.rmtree(self.directory, ignore_errors=True)
         os.mkdir(self.directory, 0o700)
         words = ("init", "--quiet", "--bare", "--template=")
-        form = f"--object-format={self._hosts.object_format}"
+        form = f"--object-format={self.hosts.object_format}"
         ended = await gitprogram.run(
             *words, form, directory=self.directory, env=gitprogram.bare_environment()
         )
@@ -91,9 +91,9 @@ class Mirror:
             raise Refused(f"no place to keep it: {self.shown(ended.said)}")
         top = Path(self.directory)
         (top / "objects/info").mkdir(exist_ok=True)
-        (top / "objects/info/alternates").write_bytes(os.fsencode(self._hosts.alternates))
-        if self._hosts.shallow:
-            (top / "shallow").write_bytes(self._hosts.shallow)
+        (top / "objects/info/alternates").write_bytes(os.fsencode(self.hosts.alternates))
+        if self.hosts.shallow:
+            (top / "shallow").write_bytes(self.hosts.shallow)
         (top / "hooks").mkdir(exist_ok=True)
         (top / "hooks/pre-receive").write_text(_HOOK)
         (top / "hooks/pre-receive").chmod(0o700)
@@ -153,7 +153,7 @@ class Mirror:
     async def _outside(
         self, *words: str, extra: Mapping[str, str] | None = None
     ) -> gitprogram.Ended:
-        env = gitprogram.human_environment(self._address, self._hosts.settings, extra)
+        env = gitprogram.human_environment(self._address, self.hosts.settings, extra)
         return await gitprogram.run(*words, directory=self.directory, env=env, cwd=self._project)
 
     def shown(self, said: str) -> str:
@@ -168,7 +168,7 @@ class Mirror:
         userinfo = rest.partition("/")[0].rpartition("@")[0] if found else ""
         user, _, password = userinfo.partition(":")
         secrets = [password] if "ssh" in scheme else [password, user]
-        for key, value in self._hosts.settings:
+        for key, value in self.hosts.settings:
             if key.endswith(".extraheader"):
                 secrets.append(value.rpartition(" ")[2])
         return [each for each in secrets if len(each) > 3]  # noqa: PLR2004 - shorter is no secret
