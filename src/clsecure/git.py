@@ -174,13 +174,14 @@ class Git:
     def on_terminal(self, *args: str, hooks: str | None = None) -> int:
         """Run git on the human's own terminal, where it may ask; return its exit code.
 
-        `hooks` is a directory of hooks that may run; None means none.
+        What it says goes to stderr. `hooks` is a directory of hooks that may run; None means none.
         """
         chosen = ("-c", f"core.hooksPath={hooks}") if hooks else ()
         asking = {"GIT_TERMINAL_PROMPT": "1", "GIT_OPTIONAL_LOCKS": "1"}
         env = clean_environment(asking, may_fetch=True)
         argv = self.argv(*chosen, *args)
-        return subprocess.run(argv, env=env, cwd=self.repository.top, check=False).returncode
+        ended = subprocess.run(argv, env=env, cwd=self.repository.top, stdout=2, check=False)
+        return ended.returncode
 
     def lines(self, *args: str, stdin: bytes = b"") -> list[str]:
         """Run git and return the lines of its output; for output without odd names."""

@@ -95,7 +95,8 @@ def test_the_host_moves_on_meanwhile(human, kind):
     human.write(top / "file", "human's, not committed\n")
     head = git(human, top, "rev-parse", "HEAD")
     made = json.loads(human.clsecure("import", "--branch", "b", "--yes", "--json", cwd=top).stdout)
-    assert made == {"branch": "b", "commits": 2, "files": 1, "settings": [], "warnings": []}
+    told = {"branch": "b", "commits": 2, "files": 1, "signed": 0, "pushed": None}
+    assert made == {**told, "settings": [], "warnings": []}
     assert git(human, top, "log", "--format=%s", "main..b").splitlines()[1:] == [
         "agents",
         "on work",

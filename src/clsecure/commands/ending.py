@@ -8,7 +8,7 @@ from datetime import datetime
 
 from clsecure import describe, hooks, limits
 from clsecure.choices import OnExit, WorkspaceKind
-from clsecure.commands import offering
+from clsecure.commands import offering, outward
 from clsecure.errors import UserError
 from clsecure.git import Git, Repository
 from clsecure.homecoming import branch as homebranch
@@ -129,8 +129,9 @@ def import_work(invocation: Invocation, session: OpenSession, work: Work) -> Imp
                 message = output.ask("Message:", default=str(message), flag="--yes")
             else:
                 message = None
+    sign = outward.wants_signature(session.plan.facts.repository, config, output)
     return homebranch.import_work(
-        session.plan.facts.repository, work, branch=name, commit_message=message
+        session.plan.facts.repository, work, branch=name, commit_message=message, sign=sign
     )
 
 
@@ -158,6 +159,9 @@ def show_import(imported: Imported, output: Output) -> None:
         commits, files = _count(imported.commits, "commit"), _count(imported.files, "file")
         made += f" branch {imported.branch}, {commits}, {files}"
     output.say(made, style=Style.GREEN)
+    if imported.signed:
+        words = _count(imported.signed, "commit")
+        output.say(f"  signed with your key: {words}, whose ids are not the session's")
     for kind, name in imported.others:
         output.say(f"  {kind}: {name}")
     for warning in imported.warnings:
@@ -169,13 +173,15 @@ def after_import(
 ) -> None:
     """Offer to push, to switch to the branch and to remove the worker; only where one can ask."""
     output, repository = invocation.output, session.plan.facts.repository
+    config = session.plan.config
+    if config.push_now:
+        outward.push(repository, imported.branch, config, output)
+    else:
+        _attempt(lambda: outward.push(repository, imported.branch, config, output), output)
     if not output.can_ask or session.plan.config.yes:
         if imported.branch:
             output.note(f"look at it: git log -p {imported.branch}")
         return
-    remotes = Git(repository).lines("remote") if imported.branch else []
-    if remotes and output.confirm(f"Push it to {remotes[0]}?", default=False):
-        _attempt(lambda: homebranch.push(repository, imported.branch, remotes[0]), output)
     if imported.branch and output.confirm(f"Switch to {imported.branch}?", default=False):
         _attempt(lambda: homebranch.switch_to(repository, imported.branch), output)
     if output.confirm(f"Remove the worker {session.record.worker}?", default=False):
@@ -268,7 +274,7 @@ def diff_of(repository: Repository, work: Work) -> str:
     return text
 
 
-def _attempt(action: Callable[[], None], output: Output) -> None:
+def _attempt(action: Callable[[], object], output: Output) -> None:
     try:
         action()
     except UserError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clsecure.commands import common, ending, offering
+from clsecure.commands import common, ending, offering, outward
 from clsecure.errors import ExitCode
 from clsecure.homecoming.offers import Offers
 from clsecure.homecoming.work import Work
@@ -14,6 +14,8 @@ def run(invocation: Invocation) -> int:
     """Make the branch; the human's tree, index and checked-out branch stay as they are."""
     output = invocation.output
     with common.kept_session(invocation) as (opening, session):
+        config, repository = session.plan.config, session.plan.facts.repository
+        outward.check_push(repository, config)
         work = ending.collect(session, output)
         found = offering.look(session)
         if invocation.flag("json"):
@@ -34,6 +36,8 @@ def _as_json(invocation: Invocation, session: OpenSession, work: Work, found: Of
     """Import, take what was named, and print one document."""
     aside = invocation._replace(output=invocation.output.beside())
     document: dict[str, object] = {"branch": "", "commits": 0, "files": 0}
+    document |= {"signed": 0, "pushed": None}
+    config, repository = session.plan.config, session.plan.facts.repository
     warnings = work.warnings
     taken = offering.offer(aside, session, found) if work.is_empty else ()
     if not taken:
@@ -43,8 +47,15 @@ def _as_json(invocation: Invocation, session: OpenSession, work: Work, found: Of
             "branch": imported.branch,
             "commits": imported.commits,
             "files": imported.files,
+            "signed": imported.signed,
+            "pushed": None,
         }
         warnings = imported.warnings
         taken = offering.offer(aside, session, found)
-    invocation.output.json({**document, "settings": [*taken], "warnings": [*warnings]})
+    try:
+        branch = str(document["branch"])
+        remote = outward.push(repository, branch, config, aside.output, may_ask=False)
+        document["pushed"] = remote or None
+    finally:  # the branch is there, whatever became of the push
+        invocation.output.json({**document, "settings": [*taken], "warnings": [*warnings]})
     return ExitCode.OK

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from clsecure.errors import ExitCode, UserError
 from clsecure.git import Git, Repository
+from clsecure.homecoming import signing
 from clsecure.homecoming.changes import changed
 from clsecure.homecoming.nested import places
 from clsecure.homecoming.refs import Names, namespace, update_refs, valid_branch
@@ -36,6 +37,7 @@ class Imported:
     files: int
     warnings: tuple[str, ...]
     others: tuple[tuple[str, str], ...]
+    signed: int = 0  # commits that are the session's with another id
 
 
 def default_branch(project: str, session: str | None, now: datetime) -> str:
@@ -57,14 +59,20 @@ def check_branch(repository: Repository, name: str) -> None:
 
 
 def import_work(
-    repository: Repository, work: Work, *, branch: str, commit_message: str | None
+    repository: Repository,
+    work: Work,
+    *,
+    branch: str,
+    commit_message: str | None,
+    sign: bool = False,
 ) -> Imported:
     """Make `branch` of the session's work.
 
     With a `commit_message` the uncommitted work becomes a commit of the human's on top; without
     one it stays at refs/clsecure/<key>/snapshot. Other branches with new commits become
-    `<branch>.<name>`, tags keep their name if it is free. Raises UserError with ExitCode.IMPORT;
-    then nothing has been made.
+    `<branch>.<name>`, tags keep their name if it is free. With `sign` all commits of the session
+    are signed, but for those in repositories inside. Raises UserError with ExitCode.IMPORT; then
+    nothing has been made.
     """
     git = Git(repository)
     _check_name(branch)
@@ -82,15 +90,25 @@ def import_work(
         return Imported("", 0, 0, tuple(warnings), (*inner, *left))
     names.add(f"refs/heads/{branch}")
     made = dict(_others(work, branch, names))
+    is_head = tip == work.head
+    signed: dict[str, str] = {}
+    if sign:
+        tips = [tip, *(each.oid for each in work.branches)]
+        signed = signing.sign(git, work.key, tips, work.base)
+        tip = signed.get(tip, tip)
+        made = {name: (kind, signed.get(oid, oid)) for name, (kind, oid) in made.items()}
+        if signed and any(each.oid not in signed for each in work.tags):
+            warnings.append("annotated tags name the commits as they were, without your signature")
     creations = {f"refs/heads/{branch}": tip, **{name: oid for name, (_, oid) in made.items()}}
     already = ("--not", "--exclude=refs/clsecure/*", "--all")
     base = (work.base,) if git.has(work.base) else ()
     commits = int(git.run("rev-list", "--count", tip, *already, *base).text)
     update_refs(git, [f"create {name}\0{oid}\0" for name, oid in creations.items()])
+    signing.remember(git, work.key, signed)
     others = [*inner, *((kind, name) for name, (kind, _) in made.items())]
-    others += list(_left(work, with_snapshot=tip == work.head))
+    others += list(_left(work, with_snapshot=is_head))
     files = sum(1 for _ in changed(git, work.base, tip))
-    return Imported(branch, commits, files, tuple(warnings), tuple(others))
+    return Imported(branch, commits, files, tuple(warnings), tuple(others), len(signed))
 
 
 def import_nested(
@@ -227,6 +245,18 @@ def switch_to(repository: Repository, branch: str) -> None:
         reason = escape(said[0].partition(b": ")[2] or said[0]) if said else "git gave no reason"
         hint = f"commit or stash your changes, then: git switch {escape(branch)}"
         raise _refused(f"not switched to {escape(branch)}: {reason}", hint)
+
+
+def push_remote(repository: Repository) -> str:
+    """Return the remote that the checked-out branch is pushed to, as git has it; "" for none."""
+    git, branch = Git(repository), repository.head.branch
+    remotes = git.lines("remote")
+    keys = [f"branch.{branch}.pushRemote", "remote.pushDefault", f"branch.{branch}.remote"]
+    for key in keys if len(remotes) > 1 else ():
+        named = git.run("config", key, check=False).text.strip()
+        if named in remotes:
+            return named
+    return "origin" if "origin" in remotes else next(iter(remotes), "")
 
 
 def push(repository: Repository, branch: str, remote: str) -> None:

@@ -25,6 +25,7 @@ from clsecure.homecoming.inside import Runner, inside_command
 from clsecure.homecoming.manifest import MAX_LINE, BadManifest, Manifest, parse
 from clsecure.homecoming.objects import MISSING, PROMISED, is_partial, look_up
 from clsecure.homecoming.refs import BASE, conflicting, namespace, reason, update_refs
+from clsecure.homecoming.signing import SIGNED
 from clsecure.homecoming.work import Work, work_from
 from clsecure.output import escape
 
@@ -275,7 +276,8 @@ def _keep(pack: Path, kept: Path) -> None:
 def _write_refs(git: Git, prefix: str, refs: Mapping[str, str]) -> None:
     """Make the refs below `prefix` exactly `refs`, but for the session's base."""
     there = git.lines("for-each-ref", "--format=%(refname)", prefix)
-    gone = [name for name in there if name.removeprefix(prefix) not in {*refs, BASE, PLACES}]
+    stay = {*refs, BASE, PLACES, SIGNED}
+    gone = [name for name in there if name.removeprefix(prefix) not in stay]
     wanted = {f"{prefix}{name}": oid for name, oid in refs.items()}
     first = conflicting(gone, wanted)  # one transaction cannot put a ref in another one's place
     update_refs(git, [f"delete {name}\0\0" for name in gone if name in first])
