@@ -1,9 +1,11 @@
 """A mirror between a session and a remote, with real git and no box."""
 
 import asyncio
+import os
+import shlex
 
 import pytest
-from gitworld import git
+from gitworld import git, write
 
 from clsecure.egress.githosts import GitHosts
 from clsecure.egress.gitmirror import Mirror, Refused
@@ -119,3 +121,21 @@ def test_a_repository_that_borrows_objects_itself(world, tmp_path, mirror):
     asyncio.run(second.refresh(may_grow=True))
     assert git(second.directory, "rev-parse", "refs/heads/main") == world.base
     assert list(place.rglob("*.pack")) == []
+
+
+@pytest.mark.parametrize(("limit", "is_taken"), [("1000", False), (str(1 << 30), True)])
+def test_a_push_that_is_too_large_is_refused(world, mirror, limit, is_taken):
+    """The limit of a GiB, or for once a kilobyte, as git is told it for the box."""
+    asyncio.run(mirror.refresh(may_grow=True))
+    words, env = mirror.command("git-receive-pack", 5)
+    ours = f"receive.maxInputSize={1 << 30}"
+    assert ours in words
+    words = [word.replace(ours, f"receive.maxInputSize={limit}") for word in words[2:-1]]
+    write(world.top / "large", os.urandom(10_000))
+    world.git("add", "large")
+    world.git("commit", "-qm", "Large")
+    without_hook = ("git", "-c", "core.hooksPath=/dev/null")
+    program = f"--receive-pack={shlex.join([*without_hook, *words])}"
+    world.git("push", "-q", program, mirror.directory, f"main:{BRANCH}", check=is_taken, **env)
+    taken = git(mirror.directory, "rev-parse", BRANCH) == world.git("rev-parse", "main")
+    assert taken is is_taken
