@@ -3,13 +3,23 @@
 import asyncio
 import os
 import shlex
+import socket
+import subprocess
+import sys
 
 import pytest
 from gitworld import git, write
 
+from clsecure.choices import Network
+from clsecure.egress import githook
+from clsecure.egress.gateway import Gateway
 from clsecure.egress.githosts import GitHosts
 from clsecure.egress.gitmirror import Mirror, Refused
+from clsecure.egress.gitpush import Pushing
 from clsecure.egress.gitrefs import Update
+from clsecure.egress.journal import Journal
+from clsecure.egress.log import Log
+from clsecure.egress.rules import Policy
 from clsecure.workspace import gitremotes
 
 BRANCH = "refs/heads/claude/x"
@@ -139,3 +149,35 @@ def test_a_push_that_is_too_large_is_refused(world, mirror, limit, is_taken):
     world.git("push", "-q", program, mirror.directory, f"main:{BRANCH}", check=is_taken, **env)
     taken = git(mirror.directory, "rev-parse", BRANCH) == world.git("rev-parse", "main")
     assert taken is is_taken
+
+
+@pytest.mark.parametrize("has_git", [True, False])
+def test_a_hook_that_gets_no_answer_refuses(world, tmp_path, mirror, monkeypatch, has_git):
+    """The service fails at the question, here since git is gone: nothing is pushed."""
+    asyncio.run(mirror.refresh(may_grow=True))
+    new = commit(world, world.base, "mine")
+    journal = Journal(Log(tmp_path / "log"), {}, lambda *_: None)
+    pushing = Pushing(Gateway(Policy(Network.FILTERED, [], None), journal), mirror.hosts, mirror)
+    answers, asks = socket.socketpair()
+    answers.settimeout(0)
+    with answers, asks:
+        hook = subprocess.Popen(
+            [sys.executable, "-IS", githook.__file__],
+            env={"CLSECURE_CHANNEL": str(asks.fileno())},
+            pass_fds=(asks.fileno(),),
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        hook.stdin.write(f"{world.base} {new} {BRANCH}\n".encode())
+        hook.stdin.close()
+        if has_git:
+            asyncio.run(pushing.answer(answers))
+        else:
+            monkeypatch.setenv("PATH", "/nonexistent")
+            with pytest.raises(FileNotFoundError):
+                asyncio.run(pushing.answer(answers))
+            monkeypatch.undo()
+        code = hook.wait(timeout=10)
+        said = hook.stderr.read()
+    assert (code, at(tmp_path)) == ((0, new) if has_git else (1, world.base)), said
+    assert said == (b"" if has_git else b"no answer")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from clsecure.egress import gitrefs
 from clsecure.egress.gateway import Gateway
@@ -31,6 +32,13 @@ class Pushing:
 
     async def answer(self, hook: socket.socket) -> None:
         """Answer the one question that comes, if one does. Raises OSError."""
+        try:
+            await self._answer(hook)
+        finally:  # whatever it was: without an answer the hook refuses the push
+            with suppress(OSError):
+                hook.shutdown(socket.SHUT_RDWR)
+
+    async def _answer(self, hook: socket.socket) -> None:
         loop, question = asyncio.get_running_loop(), b""
         while not question.endswith(b"\n"):
             more = await loop.sock_recv(hook, _CHUNK)
