@@ -63,6 +63,10 @@ time                    unlimited                    default
 install_dependencies    false                        default
 setup_script            -                            default
 on_exit                 ask                          default
+push                    ask                          default
+push_branches           claude/*                     default
+push_force              false                        default
+sign                    ask                          default
 cleanup_hook_timeout    9                            .clsecure/config:1
 """)
 

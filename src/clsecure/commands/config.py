@@ -43,7 +43,7 @@ def _shown_in_table(name: str, value: Value) -> str:
     if option.group is Group.LIMITS:
         return words(option.kind, value)
     default = option.default
-    if isinstance(value, tuple) and isinstance(default, tuple) and default:
+    if isinstance(value, tuple) and isinstance(default, tuple) and len(default) > 1:
         count = f"{len(default)} default patterns"  # --json has them all
         return ", ".join((count, *(each for each in value if each not in default)))
     return shown(value)
