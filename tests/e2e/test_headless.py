@@ -40,6 +40,8 @@ def test_the_real_client_works_in_every_box(human, kind, play):
         "branch": "home",
         "commits": 2,
         "files": 5,
+        "signed": 0,
+        "pushed": None,
         "warnings": [],
     }
     top = str(project)

@@ -22,6 +22,8 @@ def test_work_comes_home_as_a_branch(human, mode):
         "branch": "work",
         "commits": 2,
         "files": 2,
+        "signed": 0,
+        "pushed": None,
         "warnings": [],
     }
     tree = human.run("git", "ls-tree", "--name-only", "work", cwd=project).stdout.split()

@@ -14,12 +14,14 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import child
 from clsecure.choices import Network
-from clsecure.egress.githosts import GitHosts
 from clsecure.egress.routes import Route
+
+if TYPE_CHECKING:
+    from clsecure.egress.githosts import GitHosts
 
 _START_SECONDS = 0.5  # after which the agent has most likely started
 _END_SECONDS = 2.0
