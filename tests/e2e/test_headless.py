@@ -42,6 +42,7 @@ def test_the_real_client_works_in_every_box(human, kind, play):
         "files": 5,
         "signed": 0,
         "pushed": None,
+        "settings": [],
         "warnings": [],
     }
     top = str(project)

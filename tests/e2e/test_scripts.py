@@ -125,7 +125,7 @@ def test_documents(human):
     made = json.loads(
         human.clsecure("import", "-s", "doc", "--branch", "doc", "--yes", "--json", cwd=top).stdout
     )
-    assert set(made) == {"branch", "commits", "files", "signed", "pushed", "warnings"}
+    assert set(made) == {"branch", "commits", "files", "signed", "pushed", "settings", "warnings"}
     info = json.loads(human.clsecure("info", "-s", "doc", "--json", cwd=top).stdout)
     assert info["worker"] == worker
     assert info["project"] == str(top)

@@ -24,6 +24,7 @@ def test_work_comes_home_as_a_branch(human, mode):
         "files": 2,
         "signed": 0,
         "pushed": None,
+        "settings": [],
         "warnings": [],
     }
     tree = human.run("git", "ls-tree", "--name-only", "work", cwd=project).stdout.split()

@@ -34,10 +34,12 @@ class Ended(NamedTuple):
     said: str
 
 
-def bare_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return an environment in which git has none of the human's settings."""
+def bare_environment(
+    extra: Mapping[str, str] | None = None, *, may_fetch: bool = False
+) -> dict[str, str]:
+    """Return an environment in which git has none of the human's settings, and reaches no host."""
     own = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    return clean_environment({**own, **_SILENT, **(extra or {})})
+    return clean_environment({**own, **_SILENT, **(extra or {})}, may_fetch=may_fetch)
 
 
 def human_environment(
@@ -48,7 +50,7 @@ def human_environment(
     variables = {"GIT_CONFIG_COUNT": str(len(told))}
     for number, (key, value) in enumerate(told):
         variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    made = bare_environment({**variables, **(extra or {})})
+    made = bare_environment({**variables, **(extra or {})}, may_fetch=True)
     if command := _ssh(made, dict(settings)):
         made["GIT_SSH_COMMAND"] = command
     return made
