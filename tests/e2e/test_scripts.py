@@ -42,9 +42,12 @@ def test_words_reach_the_agent_as_they_are(human):
     assert human.clsecure("run", "-s", "b", "--", *words, cwd=top).stdout == expected
     resumed = human.clsecure("--", "x", cwd=top).stdout
     assert resumed == "[--dangerously-skip-permissions][x]"  # no conversation to continue
-    human.agent('mkdir -p ~/.claude/projects/"$(pwd | tr -c "a-zA-Z0-9\\n" -)"/x; echo "$@"')
+    conversation = "0" * 8 + "-1111-2222-3333-" + "4" * 12
+    place = '~/.claude/projects/"$(pwd | tr -c "a-zA-Z0-9\\n" -)"'
+    human.agent(f'mkdir -p {place}; touch {place}/{conversation}.jsonl; echo "$@"')
     human.clsecure(cwd=top)
-    assert human.clsecure(cwd=top).stdout == "--dangerously-skip-permissions --continue\n"
+    resumed = human.clsecure(cwd=top).stdout
+    assert resumed == f"--dangerously-skip-permissions --resume {conversation}\n"
 
 
 def test_nothing_is_asked_without_a_terminal(human):
