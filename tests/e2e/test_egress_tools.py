@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 import subprocess
@@ -9,6 +10,7 @@ import subprocess
 import pytest
 
 from e2e.boxes import Kind
+from e2e.claudeworld import SERVER
 from e2e.toolbox import ONLY_BY_PROXY
 from e2e.toolkit import GROUP_HOSTS, TOOLS, WAYS, attempts, host, new_kit
 from testkit import Running
@@ -186,6 +188,44 @@ def test_the_clients_own_fetch_reaches_what_is_allowed(kit, client):
     assert (first["is_error"], first["text"]) == (False, "a word on the page")
     assert second["is_error"]
     assert "evil.test:443" in with_internet.stderr.partition("blocked: ")[2]
+
+
+_FETCHES = """\
+import urllib.error, urllib.request
+try:
+    more = urllib.request.urlopen("http://%s/hello", timeout=8).read().decode()
+except urllib.error.HTTPError as error:
+    more = error.read().decode()
+"""
+
+
+@pytest.mark.client
+def test_a_server_of_the_clients_asks_as_any_tool_does(kit, client):
+    human, project = kit.human, kit.human.repository("src/client-server")
+    human.agent(f'exec {client.resolve()} "$@"')
+    start, _, rest = SERVER.partition("try:\n")
+    servers = {}
+    for name in ("www.allowed.test", "evil.test"):
+        lines = rest.partition("for line in")
+        own = f"{start}{_FETCHES % name}for line in{lines[2]}"
+        path = human.write(f"servers/{name}.py", own)
+        servers[name.partition(".")[0]] = {"command": "python3", "args": [str(path)]}
+    state = human.write(".claude.json", json.dumps({"mcpServers": servers}), mode=0o600)
+    turns = [{"tool": {"name": f"mcp__{each}__forecast", "input": {}}} for each in servers]
+    listening = kit.internet.listen("127.0.0.1", 8124)
+    with Running([*turns, "the work is done"], listening) as api:
+        variables = {
+            "ANTHROPIC_BASE_URL": api.url,
+            "ANTHROPIC_API_KEY": "sk-ant-test-0123456789abcdefghijklmnopqrstuvwxyz",
+        }
+        words = ("--allow", "*.allowed.test", "--expose", client.resolve().parent)
+        ran = human.clsecure(*words, "--", "-p", "go", cwd=project, env=variables)
+        allowed, refused = (each["text"] for each in api.tool_results()[-2:])
+    human.run("rm", state)
+    assert ran.stdout == "the work is done\n"
+    assert WORD in allowed
+    assert "clsecure net allow evil.test" in refused
+    assert WORD not in refused
 
 
 def _way(tool: str, way: str) -> str:
