@@ -9,6 +9,7 @@ _URL = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^/]*@)?(\[[^\]/]*\]|[^/:]*)(?::([0-9]{1,5}))?/?"
 )
 _SCP = re.compile(r"(?:[^@/:]*@)?(\[[^\]/]*\]|[^/:]+):")  # git-clone(1), "GIT URLS"
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of the path of a repository on GitHub
 _PORTS = {"https": 443, "http": 80, "git": 9418, "file": 0}
 _SSH = 22
 
@@ -23,6 +24,15 @@ def without_credentials(text: str) -> str:
         return scheme
 
     return _USERINFO.sub(replaced, text)
+
+
+def repository_of(address: str) -> str:
+    """Return HOST/OWNER/NAME of an address whose path has these two parts; else ""."""
+    rest = address[found.end() :] if (found := _URL.match(address) or _SCP.match(address)) else ""
+    parts = rest.strip("/").removesuffix(".git").split("/")
+    if len(parts) != 2 or not all(_PART.fullmatch(part) for part in parts):  # noqa: PLR2004
+        return ""
+    return f"{place_of(address)[0]}/{parts[0]}/{parts[1]}"
 
 
 def place_of(address: str) -> tuple[str, int]:

@@ -24,7 +24,8 @@ HOME: tuple[Option, ...] = (
         meaning="`ask`: an import asks whether to push its branch, in a terminal. `never`: it does "
         "not. `origin`: the same as `ask`, and the agent can fetch from the project's remotes and "
         "push to them by itself, with your right and without your credentials: only to the "
-        "branches of `push_branches`, without force. A project's file can only ask for less.",
+        "branches of `push_branches`, without force; and `gh` lists, views and opens requests of "
+        "this project on GitHub. A project's file can only ask for less.",
     ),
     Option(
         name="push_branches",

@@ -35,20 +35,22 @@ _DOORS = (  # role, kind, port
 
 
 def listeners(
-    api: Endpoint | None, *, has_routes: bool = False, has_git: bool = False
+    api: Endpoint | None, *, has_routes: bool = False, git: GitHosts | None = None
 ) -> tuple[Listener, ...]:
     """Return the sockets that listen in the box, none where nothing passes; raises UserError.
 
-    With `has_routes` the agent's APIs are reached by a door of theirs, with `has_git` the
-    project's remotes by one for git's own protocol.
+    With `has_routes` the agent's APIs are reached by a door of theirs, with `git` the project's
+    remotes by one for git's own protocol, and GitHub's program by another.
     """
     if api is None:
         return ()
     doors = tuple(
         Listener(role=role, kind=kind, address=_LOOPBACK, port=port) for role, kind, port in _DOORS
     )
-    if has_git:
+    if git:
         doors += (Listener(role="git", kind="tcp", address=_LOOPBACK, port=9418),)
+    if git and git.github:
+        doors += (Listener(role="gh", kind="tcp", address=_LOOPBACK, port=9419),)
     if not (api.is_on_loopback or has_routes):
         return doors
     address, port = api.door
@@ -80,7 +82,20 @@ def git_hosts(plan: Plan, environ: Mapping[str, str]) -> GitHosts | None:
         directory=paths.state_directory(environ) / "git" / str(os.getpid()),
         branches=plan.config.push_branches,
         may_force=plan.config.push_force,
+        github=_github([one.address for one in found.remotes], environ),
     )
+
+
+def _github(addresses: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Return the project's repository as GitHub's program has it, where there is that program."""
+    from shutil import which
+
+    from clsecure.giturls import repository_of
+
+    hosts = {"github.com", environ.get("GH_HOST", "github.com").lower()}
+    names = (repository_of(each) for each in addresses)
+    found = next((name for name in names if name.partition("/")[0] in hosts), "")
+    return found if which("gh", path=environ.get("PATH")) else ""
 
 
 def git_variables(hosts: GitHosts | None) -> tuple[tuple[str, str], ...]:

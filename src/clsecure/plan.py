@@ -151,7 +151,8 @@ def environment(
 ) -> dict[str, str]:
     """Return the variables of every command in the box; `git` are further settings of git's."""
     from_human = {name: environ[name] for name in _FROM_HUMAN if environ.get(name)}
-    own = (_BIN,) if plan.config.docker is Docker.PODMAN else ()
+    has_gh = plan.git is not None and plan.git.github
+    own = (_BIN,) if plan.config.docker is Docker.PODMAN or has_gh else ()
     images = _image_variables(plan.image)
     inherited = images.get("PATH", "").split(":") if images.get("PATH") else ()
     system = map(str, agent.system_path())

@@ -303,9 +303,7 @@ def open_request(
         state=tuple(Alias(at=one.path, source=one.source) for one in plan.around.state),
         covered=shown.covered,
         masks=() if is_clone else hidden,
-        listeners=network.listeners(
-            api, has_routes=bool(plan.held.routes), has_git=plan.git is not None
-        ),
+        listeners=network.listeners(api, has_routes=bool(plan.held.routes), git=plan.git),
         limits=limits.asked(plan.config),
         broker=api is not None,
         docker=plan.config.docker.value,

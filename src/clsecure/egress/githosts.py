@@ -25,6 +25,7 @@ class GitHosts(NamedTuple):
     directory: Path
     branches: tuple[str, ...]
     may_force: bool
+    github: str = ""  # the project's repository there, HOST/OWNER/NAME, where gh can be run
 
 
 def address(name: str) -> str:

@@ -25,6 +25,7 @@ from clsecure.egress.service import Settings
 from clsecure.errors import UserError
 
 if TYPE_CHECKING:
+    from clsecure.egress.ghdoor import GhDoor
     from clsecure.egress.gitdoor import GitDoor
 
 _MOST_CONNECTIONS = 2000
@@ -63,6 +64,7 @@ class Serving:
         self._doors = Doors(self._gateway, dns.Names(lambda text: parse_host(text).name), api)
         self._doors.docker_socket, self._doors.routes = settings.docker, settings.routes
         self._git = self._git_door() if settings.git else None
+        self._github: GhDoor | None = None
         self._broker: publish.Broker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._faults: list[str] = []
@@ -82,7 +84,7 @@ class Serving:
             "api": self._doors.api,
             "docker": self._doors.docker,
         }
-        handlers |= {"git": self._git.serve} if self._git else {}
+        handlers |= {"git": self._git.serve, "gh": self._gh} if self._git else {}
         for role, one in self._sockets:
             if role == "broker":
                 self._broker = publish.Broker(one)
@@ -117,6 +119,16 @@ class Serving:
 
         hosts, project = self._settings.git, self._settings.about["project"]
         return gitdoor.GitDoor(self._gateway, hosts, project) if hosts else None
+
+    async def _gh(self, inside: socket.socket) -> None:
+        from clsecure.egress import ghdoor  # most sessions never do
+
+        git = self._settings.git
+        if git is None:
+            relay.reset(inside)
+            return
+        self._github = self._github or ghdoor.GhDoor(self._gateway, git.github, git.branches)
+        await self._github.serve(inside)
 
     def _close_git(self) -> None:
         if self._git:

@@ -42,6 +42,7 @@ _ROLES = {
     "resolver-tcp": "tcp",
     "api": "tcp",
     "git": "tcp",
+    "gh": "tcp",
 }
 _MAX_PORT = 65535
 _MAX_SECONDS = 1_000_000

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pwd
 
 _FIRST_PERSON, _NOBODY = 1000, 65534
-_PROGRAMS = ("gate.py",)
+_PROGRAMS = ("gate.py", "gh.py")
 # Who else could be asked for names listens outside of the box; firejail asks some 20 times.
 _NAME_SERVICES = b"""passwd: files
 group: files

@@ -10,7 +10,7 @@ from . import syscalls as sc
 from .attended import Aides, Attended
 from .broker import Broker
 from .descent import get_oom_score, set_oom_score
-from .docker import Docker, listen
+from .docker import PROGRAMS, Docker, listen
 from .launch import Box
 from .layout import INSIDE, Host
 from .lean import signal, socket
@@ -68,10 +68,7 @@ class Init:
                 Rootfs(self._box.subordinate).furnish(self._box.mounts, files, links)
                 container.settle()
             builder.complete()
-            if self._box.request.docker == "podman":
-                self._docker = Docker(self._box)
-            elif self._box.request.docker == "host":
-                network.sockets.append(("docker", listen()))
+            self._add_aides(network, programs)
             builder.finish()
         except Unsupported as error:
             send(self._channel, Failed(message=UNSUPPORTED, hint=str(error), code=4))
@@ -89,6 +86,18 @@ class Init:
         sc.set_death_signal(signal.SIGKILL)
         self._hand_out(network, builder.warnings)
         return True
+
+    def _add_aides(self, network: Network, programs: dict[str, bytes]) -> None:
+        if self._box.request.docker == "podman":
+            self._docker = Docker(self._box)
+        elif self._box.request.docker == "host":
+            network.sockets.append(("docker", listen()))
+        if any(one.role == "gh" for one in self._box.request.listeners):
+            # On the PATH under the name that everybody types; it hands its words to the door.
+            if not os.path.isdir(PROGRAMS):
+                os.mkdir(PROGRAMS, 0o755)
+            content = b"#!/usr/bin/env python3\n" + programs["gh.py"]
+            container.write(f"{PROGRAMS}/gh", content, mode=0o755)
 
     def _hand_out(self, network: Network, warnings: list[str]) -> None:
         handed = list(network.sockets)
