@@ -31,7 +31,7 @@ from egress import install, percentile
 from clsecure.agents import Dialect
 from clsecure.choices import Network, Secret
 from clsecure.egress import service
-from clsecure.egress.routes import Credential, Route
+from clsecure.egress.api.routes import Credential, Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from clsecure.agents import Api, Declaration, reach
 from clsecure.choices import Credentials, Secret
 from clsecure.config import Config
-from clsecure.egress.routes import Credential, Route
+from clsecure.egress.api.routes import Credential, Route
 from clsecure.endpoint import Endpoint
 from clsecure.errors import ExitCode, UserError
 from clsecure.output import Output
@@ -95,7 +95,7 @@ def fetch(routes: tuple[Route, ...], output: Output) -> tuple[Route, ...]:
     """Run the commands that print credentials; raises UserError (MISSING) where one does not."""
     if not any(one.command for route in routes for one in route.credentials):
         return routes
-    from clsecure.egress import keycommand
+    from clsecure.egress.api import keycommand
 
     def fetched(one: Credential) -> Credential:
         if not one.command:

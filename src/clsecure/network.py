@@ -17,8 +17,8 @@ from clsecure.helper.protocol import Listener
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from clsecure.egress.githosts import GitHosts
-    from clsecure.egress.routes import Route
+    from clsecure.egress.api.routes import Route
+    from clsecure.egress.git.githosts import GitHosts
     from clsecure.egress.service import Service
     from clsecure.endpoint import Endpoint
     from clsecure.helper.protocol import Session
@@ -67,7 +67,7 @@ def git_hosts(plan: Plan, environ: Mapping[str, str]) -> GitHosts | None:
     """Return what the agent may reach as git does; None where it may not push, or has nowhere."""
     if plan.config.push is not Push.ORIGIN or plan.endpoint is None:
         return None
-    from clsecure.egress import githosts  # only for those who ask for it
+    from clsecure.egress.git import githosts  # only for those who ask for it
     from clsecure.workspace import gitremotes
 
     found = gitremotes.look(plan.facts.repository)
@@ -102,7 +102,7 @@ def git_variables(hosts: GitHosts | None) -> tuple[tuple[str, str], ...]:
     """Return git's settings in the box by which the project's remotes are that door's."""
     if hosts is None:
         return ()
-    from clsecure.egress import githosts
+    from clsecure.egress.git import githosts
     from clsecure.giturls import without_credentials
 
     return tuple(

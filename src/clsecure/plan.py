@@ -18,7 +18,7 @@ from clsecure.modes import engine_for, require_podman
 from clsecure.output import escape
 
 if TYPE_CHECKING:
-    from clsecure.egress.githosts import GitHosts
+    from clsecure.egress.git.githosts import GitHosts
     from clsecure.helper.imagerecords import Image
 
 # Overlays on idmapped layers; fs/overlayfs/super.c, ovl_get_layers().

@@ -7,29 +7,10 @@ import json
 import pytest
 
 from e2e.boxes import BOXES
+from e2e.claudeworld import SERVER
 
 pytestmark = pytest.mark.client
 
-_SERVER = """\
-import json, os, sys
-for line in sys.stdin:
-    asked = json.loads(line)
-    if "id" not in asked:
-        continue
-    if asked["method"] == "initialize":
-        version = asked["params"]["protocolVersion"]
-        answer = {"protocolVersion": version, "capabilities": {"tools": {}},
-                  "serverInfo": {"name": "weather", "version": "1"}}
-    elif asked["method"] == "tools/list":
-        answer = {"tools": [{"name": "forecast", "description": "it", "inputSchema":
-                  {"type": "object", "properties": {}}}]}
-    elif asked["method"] == "tools/call":
-        said = f"sunny, with {sorted(os.environ.keys() & {'PLACE', 'WEATHER_KEY'})}"
-        answer = {"content": [{"type": "text", "text": said}]}
-    else:
-        answer = {}
-    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": answer}), flush=True)
-"""
 _SECRET = "wk-0f3a9c5e7b1d2468"
 _HOOK = "#!/bin/sh\necho told by a hook of $(id -un) > hooked.txt\n"
 
@@ -61,7 +42,7 @@ def _furnish(human, top):
     "kind", [box for box in BOXES if "clone" not in str(box)], ids=str, indirect=True
 )
 def test_the_persons_own_settings_work_without_their_secrets(human, kind, play):
-    top = human.repository(f"src/state-{kind}", {"tools/weather.py": _SERVER})
+    top = human.repository(f"src/state-{kind}", {"tools/weather.py": SERVER})
     _furnish(human, top)
     scenario = [
         {"tool": {"name": "mcp__weather__forecast", "input": {}}},
@@ -75,7 +56,7 @@ def test_the_persons_own_settings_work_without_their_secrets(human, kind, play):
     ran = human.clsecure(*kind.flags, "--", "-p", "go", cwd=top, env=variables)
     assert ran.stdout == "done\n"
     weather, shell = (each["text"] for each in api.tool_results()[-2:])
-    assert weather == "sunny, with ['PLACE']"
+    assert weather == "sunny, with ['PLACE'], alone"
     assert "hello" in shell
     assert "told by a hook of claude-worker-state-" in shell
     assert "weather in Lisbon" in shell

@@ -11,12 +11,12 @@ import pytest
 from gitworld import git, write
 
 from clsecure.choices import Network
-from clsecure.egress import githook
 from clsecure.egress.gateway import Gateway
-from clsecure.egress.githosts import GitHosts
-from clsecure.egress.gitmirror import Mirror, Refused
-from clsecure.egress.gitpush import Pushing
-from clsecure.egress.gitrefs import Update
+from clsecure.egress.git import githook
+from clsecure.egress.git.githosts import GitHosts
+from clsecure.egress.git.gitmirror import Mirror, Refused
+from clsecure.egress.git.gitpush import Pushing
+from clsecure.egress.git.gitrefs import Update
 from clsecure.egress.journal import Journal
 from clsecure.egress.log import Log
 from clsecure.egress.rules import Policy

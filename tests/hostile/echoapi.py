@@ -5,15 +5,17 @@ from __future__ import annotations
 import gzip
 import http.server
 import json
-import socket
-import ssl
-import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from world.listening import serving
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from pathlib import Path
+
+    from world.listening import Server
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -59,31 +61,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, listening: socket.socket) -> None:
-        super().__init__(listening.getsockname(), Handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listening
-        self.heard: list[dict[str, Any]] = []
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        pass
-
-
 @contextmanager
-def echo_api(listening: socket.socket, certificates: Path | None) -> Iterator[Server]:
-    """Serve on that socket, by TLS where there are certificates, until the context ends."""
-    if certificates:
-        secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        secure.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
-        listening = secure.wrap_socket(listening, server_side=True, do_handshake_on_connect=False)
-    with Server(listening) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def echo_api(listening: socket.socket, certificates: Path) -> Iterator[Server]:
+    """Serve on that socket by TLS until the context ends."""
+    certificate = certificates / "cert.pem", certificates / "key.pem"
+    with serving(listening, Handler, certificate) as server:
+        yield server

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from clsecure.agents import Dialect
 from clsecure.choices import Secret
-from clsecure.egress import apirules, substitution
-from clsecure.egress.apirequest import Asked, Refused, outgoing
-from clsecure.egress.routes import Route
-from clsecure.egress.substitution import Guard, Leak, Pair, Stranger
+from clsecure.egress.api import apirules, substitution
+from clsecure.egress.api.apirequest import Asked, Refused, outgoing
+from clsecure.egress.api.routes import Route
+from clsecure.egress.api.substitution import Guard, Leak, Pair, Stranger
 
 KEY, STAND_IN = "sk-ant-real-0123456789abcdefghij", "sk-clsecure-in-place-of-KEY"
 PAIR = Pair(STAND_IN, KEY)

@@ -13,9 +13,9 @@ from clsecure.agents import reach
 from clsecure.choices import AgentName, Credentials, Network, Secret
 from clsecure.config import merge
 from clsecure.credentials import stand_in
-from clsecure.egress.current import Current, Unavailable, pairs
+from clsecure.egress.api.current import Current, Unavailable, pairs
+from clsecure.egress.api.routes import Credential
 from clsecure.egress.names import parse_host
-from clsecure.egress.routes import Credential
 from clsecure.egress.rules import Policy, parse_rule
 from clsecure.errors import UserError
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clsecure.egress.ghcommands import Refused, allowed
+from clsecure.egress.git.ghcommands import Refused, allowed
 from clsecure.giturls import repository_of
 
 REPO, BRANCHES = "github.com/o/n", ("claude/*",)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clsecure.egress import gitprogram
-from clsecure.egress.githosts import GitHosts
-from clsecure.egress.gitmirror import Mirror
-from clsecure.egress.gitrefs import BadPush, Update, parse, refusals
+from clsecure.egress.git import gitprogram
+from clsecure.egress.git.githosts import GitHosts
+from clsecure.egress.git.gitmirror import Mirror
+from clsecure.egress.git.gitrefs import BadPush, Update, parse, refusals
 
 A, B, ZERO = "a" * 40, "b" * 40, "0" * 40
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import http.server
 import json
-import ssl
 import subprocess
-import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from world.internet import API, Internet
+from world.listening import serving
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
+
+    from world.listening import Server
 
 NAMES = {"api.github.com": API, "github.com": API}
 _REQUEST = {
@@ -79,16 +79,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, listening: socket.socket) -> None:
-        super().__init__(listening.getsockname(), Handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listening
-        self.heard: list[dict[str, Any]] = []
-
-
 @contextmanager
 def new_github(internet: Internet) -> Iterator[Server]:
     """Serve at api.github.com of that internet, which has to have `NAMES`."""
@@ -99,16 +89,6 @@ def new_github(internet: Internet) -> Iterator[Server]:
       -extfile gh.ext -out gh.pem
     """
     subprocess.run(["sh", "-ec", script], cwd=internet.directory, check=True, capture_output=True)
-    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    secure.load_cert_chain(internet.directory / "gh.pem", internet.directory / "gh.key")
-    listening = secure.wrap_socket(
-        internet.listen(API, 443), server_side=True, do_handshake_on_connect=False
-    )
-    with Server(listening) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    certificate = internet.directory / "gh.pem", internet.directory / "gh.key"
+    with serving(internet.listen(API, 443), Handler, certificate) as server:
+        yield server

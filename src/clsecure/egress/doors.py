@@ -13,8 +13,8 @@ from clsecure.egress.names import BadHost, Host, parse_host
 from clsecure.egress.refusals import Denied, Failed, blocked, explain, last_words, page
 
 if TYPE_CHECKING:
-    from clsecure.egress import apidoor
-    from clsecure.egress.routes import Route
+    from clsecure.egress.api import apidoor
+    from clsecure.egress.api.routes import Route
 
 _CHUNK = 65536
 _SOCKS = b"\x05"
@@ -135,7 +135,7 @@ class Doors:
 
     async def _by_request(self, inside: socket.socket) -> None:
         if self._api_door is None:
-            from clsecure.egress import apidoor  # with h11 and ssl: 50 ms
+            from clsecure.egress.api import apidoor  # with h11 and ssl: 50 ms
 
             self._api_door = apidoor.Door(self.routes, self._gateway_to)
         await self._api_door.serve(inside)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import child
 from clsecure.choices import Network
-from clsecure.egress.routes import Route
+from clsecure.egress.api.routes import Route
 
 if TYPE_CHECKING:
-    from clsecure.egress.githosts import GitHosts
+    from clsecure.egress.git.githosts import GitHosts
 
 _START_SECONDS = 0.5  # after which the agent has most likely started
 _END_SECONDS = 2.0

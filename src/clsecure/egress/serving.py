@@ -25,8 +25,8 @@ from clsecure.egress.service import Settings
 from clsecure.errors import UserError
 
 if TYPE_CHECKING:
-    from clsecure.egress.ghdoor import GhDoor
-    from clsecure.egress.gitdoor import GitDoor
+    from clsecure.egress.git.ghdoor import GhDoor
+    from clsecure.egress.git.gitdoor import GitDoor
 
 _MOST_CONNECTIONS = 2000
 _DESCRIPTORS = 16384
@@ -115,13 +115,13 @@ class Serving:
             self._channel.send(json.dumps(answer).encode())
 
     def _git_door(self) -> GitDoor | None:
-        from clsecure.egress import gitdoor  # only where the agent may push
+        from clsecure.egress.git import gitdoor  # only where the agent may push
 
         hosts, project = self._settings.git, self._settings.about["project"]
         return gitdoor.GitDoor(self._gateway, hosts, project) if hosts else None
 
     async def _gh(self, inside: socket.socket) -> None:
-        from clsecure.egress import ghdoor  # most sessions never do
+        from clsecure.egress.git import ghdoor  # most sessions never do
 
         git = self._settings.git
         if git is None:

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from clsecure.egress import githook, gitprogram
-from clsecure.egress.githosts import GitHosts
-from clsecure.egress.gitrefs import Update
+from clsecure.egress.git import githook, gitprogram
+from clsecure.egress.git.githosts import GitHosts
+from clsecure.egress.git.gitrefs import Update
 from clsecure.giturls import place_of, without_credentials
 from clsecure.output import escape
 

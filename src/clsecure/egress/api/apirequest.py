@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from clsecure.egress import apirules, substitution
-from clsecure.egress.routes import Route
-from clsecure.egress.substitution import Headers, Pair
+from clsecure.egress.api import apirules, substitution
+from clsecure.egress.api.routes import Route
+from clsecure.egress.api.substitution import Headers, Pair
 
 _USUAL_PORTS = {"https": 443, "http": 80}
 _WITHOUT_BODY = frozenset(("GET", "HEAD"))

@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 
 import h11
 
-from clsecure.egress import apilink, apirequest, current, substitution
-from clsecure.egress.apilink import Link
-from clsecure.egress.apirequest import Asked, Outgoing, Refused
+from clsecure.egress.api import apilink, apirequest, current, substitution
+from clsecure.egress.api.apilink import Link
+from clsecure.egress.api.apirequest import Asked, Outgoing, Refused
+from clsecure.egress.api.routes import Route
 from clsecure.egress.gateway import Gateway, Passage
 from clsecure.egress.inspection import HEAD_SECONDS
 from clsecure.egress.names import parse_host
 from clsecure.egress.refusals import Denied, Failed
-from clsecure.egress.routes import Route
 
 _BODY_SECONDS = 30.0  # between two parts of a body
 _IDLE_SECONDS = 600.0  # between two requests

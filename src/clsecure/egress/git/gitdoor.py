@@ -14,10 +14,11 @@ import shutil
 import socket
 from pathlib import Path
 
-from clsecure.egress import gitprogram, gitpush, relay
+from clsecure.egress import relay
 from clsecure.egress.gateway import Gateway, Passage
-from clsecure.egress.githosts import PORT, RULE, WAYS, GitHosts
-from clsecure.egress.gitmirror import Mirror, Refused
+from clsecure.egress.git import gitprogram, gitpush
+from clsecure.egress.git.githosts import PORT, RULE, WAYS, GitHosts
+from clsecure.egress.git.gitmirror import Mirror, Refused
 from clsecure.egress.inspection import HEAD_SECONDS
 from clsecure.egress.journal import Entry
 from clsecure.egress.names import Host

@@ -8,12 +8,12 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from clsecure.egress import gitrefs
 from clsecure.egress.gateway import Gateway
-from clsecure.egress.githook import MOST
-from clsecure.egress.githosts import RULE, WAYS, GitHosts
-from clsecure.egress.gitmirror import Mirror, Refused
-from clsecure.egress.gitrefs import Update
+from clsecure.egress.git import gitrefs
+from clsecure.egress.git.githook import MOST
+from clsecure.egress.git.githosts import RULE, WAYS, GitHosts
+from clsecure.egress.git.gitmirror import Mirror, Refused
+from clsecure.egress.git.gitrefs import Update
 from clsecure.egress.names import Host
 from clsecure.egress.refusals import Denied
 from clsecure.output import escape

@@ -7,9 +7,9 @@ import json
 import time
 from collections.abc import Sequence
 
-from clsecure.egress import keycommand
-from clsecure.egress.routes import Credential
-from clsecure.egress.substitution import Pair
+from clsecure.egress.api import keycommand
+from clsecure.egress.api.routes import Credential
+from clsecure.egress.api.substitution import Pair
 
 _SHORTEST = 12  # of one that is looked for in answers: a shorter one may be a word in them
 

@@ -12,10 +12,10 @@ import os
 import socket
 from collections.abc import Sequence
 
-from clsecure.egress import ghcommands
 from clsecure.egress.gateway import Gateway
-from clsecure.egress.githosts import RULE
-from clsecure.egress.gitprogram import kill
+from clsecure.egress.git import ghcommands
+from clsecure.egress.git.githosts import RULE
+from clsecure.egress.git.gitprogram import kill
 from clsecure.egress.inspection import HEAD_SECONDS
 from clsecure.egress.names import parse_host
 from clsecure.egress.refusals import Denied, last_words

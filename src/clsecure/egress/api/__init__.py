@@ -1,0 +1,1 @@
+"""The door of the agent's APIs: requests judged, and given their credentials."""
