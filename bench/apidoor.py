@@ -149,7 +149,10 @@ def ask(port: int, path: str, size: int) -> list[float]:
 
 
 def report(waits: dict[tuple[str, int], list[float]], names: list[str]) -> int:
-    """Print the table; returns the status to exit with: 1 where ours adds more than mitmproxy."""
+    """Print the table; returns the status to exit with.
+
+    That is 1 where a request by ours takes half as long again as one by mitmproxy.
+    """
     load = " ".join(f"{each:.1f}" for each in os.getloadavg())
     print(f"ms of a request, p50 and p99; {os.cpu_count()} processors, load {load}")
     print(f"{'':12}" + "".join(f"{f'{size // 1000} kB':>20}" for size in SIZES))
@@ -160,7 +163,8 @@ def report(waits: dict[tuple[str, int], list[float]], names: list[str]) -> int:
         ]
         print(f"{name:12}" + "".join(cells))
     medians = {each: statistics.median(found) for each, found in waits.items()}
-    return int(any(medians["clsecure", size] > medians["mitmproxy", size] for size in SIZES))
+    limits = {size: 1.5 * medians["mitmproxy", size] for size in SIZES}
+    return int(any(medians["clsecure", size] > limits[size] for size in SIZES))
 
 
 if __name__ == "__main__":
