@@ -14,6 +14,9 @@ import pexpect
 import pytest
 
 from e2e.boxes import Kind
+from e2e.claudeworld import SERVER
+from e2e.conftest import KEY
+from testkit import Running
 from world.human import PROGRAM
 from world.internet import OTHER
 from world.live import until
@@ -129,6 +132,28 @@ def test_images_are_built_with_the_same_network(docked, kind):
         "http://evil.test/ failed: HTTP Error 403: Blocked by clsecure",
         f"http://{OTHER}/ failed: HTTP Error 403: Blocked by clsecure",
     ]
+
+
+@pytest.mark.client
+@in_kinds
+def test_an_mcp_server_in_a_container_works(docked, human, project, *, internet, client, kind):
+    human.write(project / "server.py", SERVER)
+    run = ["run", "-i", "--rm", "-v", f"{project}:/src:ro", "small", "python3", "-u"]
+    server = {"command": "docker", "args": [*run, "/src/server.py"]}
+    state = human.write(".claude.json", json.dumps({"mcpServers": {"weather": server}}), mode=0o600)
+    human.agent(f'exec {client.resolve()} "$@"')
+    turns = [{"tool": {"name": "mcp__weather__forecast", "input": {}}}, "the work is done"]
+    with Running(turns, internet.listen("127.0.0.1", 8125)) as api:
+        env = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY, "MCP_TIMEOUT": "60000"}
+        words = (*kind.flags, "--docker", "podman", "--expose", client.resolve().parent)
+        human.clsecure("--fresh", "--yes", *words, "--", "--version", cwd=project, env=env)
+        docked("docker import -q image.tar small")  # for the fresh session, which has the server
+        ran = human.clsecure(*words, "--", "-p", "go", cwd=project, env=env, seconds=100)
+        said = [each["text"] for each in api.tool_results()]
+    human.run("rm", "-f", state)
+    human.agent("true")
+    assert ran.stdout == "the work is done\n"
+    assert said == ["sunny, with [], alone"]
 
 
 # All that a container can be given, from a program that has every right in it.
