@@ -184,7 +184,7 @@ REACH: tuple[Option, ...] = (
         commands=SETTINGS,
         key="api_key_command",
         meaning="A line for the shell that prints the key of the agent's API, where no variable "
-        "holds one: `pass show anthropic`, `op read op://work/anthropic/key`, `secret-tool lookup "
+        "holds one: `pass show anthropic`, `op read op://keys/anthropic/key`, `secret-tool lookup "
         "service anthropic`, `keyctl print %user:anthropic`. It runs on the host, as you, before "
         "the agent starts.",
     ),

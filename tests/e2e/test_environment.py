@@ -106,7 +106,7 @@ _SETTINGS_OF_GIT = """[user]
 \tsignOff = true
 [init]
 \tdefaultBranch = trunk
-[includeIf "gitdir:~/work/"]
+[includeIf "gitdir:~/office/"]
 \tpath = ~/git-at-work
 """
 
@@ -118,7 +118,7 @@ def test_the_humans_own_hooks_editor_and_name_for_some_places(human, kind):
     human.write("git-at-work", "[user]\n\temail = human@work.example\n")
     human.write("git-hooks/commit-msg", '#!/bin/sh\necho "Hook: $(id -un)" >> "$1"\n', mode=0o755)
     human.write("bin/my-editor", '#!/bin/sh\nprintf "from my editor\\n\\n" > "$1"\n', mode=0o755)
-    top = human.repository(f"work/named-{kind}")
+    top = human.repository(f"office/named-{kind}")
     human.write(own, _SETTINGS_OF_GIT)
     human.agent(
         "echo x > x; git add x; git commit -q\n"
