@@ -74,13 +74,17 @@ def hold(
             found, more = _others(environ, config, agent, home)
             seen |= more
             if not found and agent.is_settled:
-                login, found, warnings = _login(home, config.credentials)
+                login, found, expired = _login(home, config.credentials)
+                warnings += expired
         headers = _headers(environ) if agent.is_settled and api is own else ()
         if not found:
             continue
         there = reach.place(environ, api)
         if config.credentials is Credentials.INSIDE or not api.variable:
-            lines += [_inside(one, agent, config.credentials) for one in found]
+            said = [_inside(one, agent, config.credentials) for one in found]
+            lines += said
+            if config.credentials is not Credentials.INSIDE:
+                warnings += tuple(said)  # nobody asked for it
             continue
         route = _route(there, api, found, headers, config)
         routes.append(route)

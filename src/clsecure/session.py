@@ -145,7 +145,7 @@ def open_box(
             served = network.serve(plan, opened.session, roles, environ, routes)
             stack.callback(served.close)
         doors.close()
-        for warning in opened.warnings:
+        for warning in (*plan.held.warnings, *opened.warnings):
             output.warn(warning)
         told = network.git_variables(plan.git)
         variables = planning.environment(plan, environ, record.worker, record.uid, told)

@@ -157,6 +157,11 @@ def test_the_door_is_the_only_way_to_the_api(world, box, api):
     assert STRANGER in str(api.heard)
 
 
+def test_in_an_open_network_the_api_is_a_host_like_others(world, api):
+    found = inside(world, "user", _DIRECT, "--network", "open")
+    assert found["by_proxy"] == found["by_name"] == "HTTP/1.1 200"
+
+
 _TOOLS = r"""
 WEB = {"type": "web_search_20250305", "name": "web_search"}
 def tools(*many): return json.dumps({"model": "m", "tools": list(many)}).encode()

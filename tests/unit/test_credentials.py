@@ -156,6 +156,8 @@ def test_other_agents_keys(home):
     assert held.environ["OPENAI_BASE_URL"] == "http://127.0.0.1:3127/api.openai.com/v1"
     assert held.environ["OPENROUTER_API_KEY"] == "real-2"
     assert held.lines[1].endswith("in the session, since opencode finds its API by no setting")
+    assert held.warnings == held.lines[1:]
+    assert hold(home(), environ, opencode, credentials=Credentials.INSIDE).warnings == ()
     assert held.hosts == {"api.openai.com:443"}
 
 
@@ -204,6 +206,22 @@ def test_a_command_gives_a_new_key_in_time(tmp_path):
         return [*said, *[(await current.pair()).value for _ in range(2)]]
 
     assert asyncio.run(run()) == ["first", "first", "key-1", "key-1"]
+
+
+def test_a_command_is_run_again_when_its_time_is_over():
+    made = Credential("K", Secret("given"), Secret("first"), command="echo later", seconds=0)
+
+    async def run():
+        return (await Current(made).pair()).value
+
+    assert asyncio.run(run()) == "later"
+
+
+@pytest.mark.parametrize(
+    ("value", "sought"), [("eleven-long", b""), ("twelve--long", b"twelve--long"), ("given", b"")]
+)
+def test_what_is_looked_for_in_answers(value, sought):
+    assert Current(Credential("K", Secret("given"), Secret(value))).secret() == sought
 
 
 def test_a_denied_api_is_denied_at_its_door():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from clsecure.egress.git.ghcommands import Refused, allowed
 from clsecure.giturls import repository_of
+from clsecure.network import _github
 
 REPO, BRANCHES = "github.com/o/n", ("claude/*",)
 
@@ -90,3 +91,14 @@ def test_whatever_is_asked_it_is_this_repository_and_a_known_flag(words):
 )
 def test_the_repository_of_an_address(address, found):
     assert repository_of(address) == found
+
+
+def test_which_remote_is_on_github(tmp_path):
+    (tmp_path / "gh").write_text("#!/bin/sh\n")
+    (tmp_path / "gh").chmod(0o755)
+    remotes = ["/srv/n.git", "https://git.example/o/other", "git@github.com:o/n.git"]
+    there = {"PATH": str(tmp_path)}
+    assert _github(remotes, there) == REPO
+    assert _github(remotes, {**there, "GH_HOST": "git.example"}) == "git.example/o/other"
+    assert _github(remotes[:2], there) == ""
+    assert _github(remotes, {"PATH": "/nowhere"}) == ""

@@ -28,7 +28,7 @@ def run_planned(invocation: Invocation, plan: Plan, under_way: UnderWay) -> int:
             from clsecure import describe, hooks, missing
 
             output.note(describe.start_line(opened))
-            for line in (*plan.held.warnings, *missing.lines(opened.plan, environ)):
+            for line in missing.lines(opened.plan, environ):
                 output.warn(line)
             if not opened.resumed:
                 hooks.set_up(opened, environ, output)
