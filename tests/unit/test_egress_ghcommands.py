@@ -47,6 +47,27 @@ def test_requests_are_made_for_the_agents_branches_alone(branch):
         made("pr create -t a -b b", branch)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "pr view 7 -R other/repo",
+        "pr view 7 --repo=other/repo",
+        "pr view 7 -R",
+        "pr view https://github.com/x/y/pull/1",
+        "pr view a-branch",
+        "pr view",
+        "pr view 7 8",
+        "pr list 7",
+        "pr list --json a;b",
+        "pr list --jq env",
+        "api user",
+    ],
+)
+def test_what_is_refused(words):
+    with pytest.raises(Refused):
+        made(words)
+
+
 _WORDS = st.one_of(
     st.sampled_from(["pr", "issue", "repo", "run", "view", "list", "create", "comment", "7"]),
     st.sampled_from(["-R", "--repo", "--jq", "-q", "--web", "--json", "-b", "--body", "--", "-F"]),
