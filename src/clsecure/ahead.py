@@ -1,6 +1,6 @@
-"""What begins before anything is read or planned: root's helper, and the listing of the project.
+"""What begins before anything is read or planned: root's helper, git's answer, the tree's listing.
 
-A start waits for both, so they run beside the interpreter that still loads the rest of clsecure.
+A start waits for them, so they run beside the interpreter that still loads the rest of clsecure.
 For that reason this module imports next to nothing.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from clsecure import treecache
+from clsecure import gitcall, treecache
 from clsecure.helper.lean import signal, socket
 
 TYPE_CHECKING = False
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from clsecure.listing import Listing
+    from clsecure.program import Program
     from clsecure.treecache import Known
 
 PYTHON = "/usr/bin/python3"  # the distribution's: no user can write to it
@@ -52,14 +53,14 @@ class Helper:
 class Ahead:
     """What has begun, until somebody takes it; `close` ends what nobody took."""
 
-    def __init__(
-        self, helper: Helper | None = None, listing: Listing | Known | None = None
-    ) -> None:
-        self.helper, self.listing = helper, listing
+    def __init__(self) -> None:
+        self.helper: Helper | None = None
+        self.asked: Program | None = None  # git, for the checkout
+        self.listing: Listing | Known | None = None
 
     def close(self) -> None:
         """End what is under way."""
-        for one in (self.listing, self.helper):
+        for one in (self.asked, self.listing, self.helper):
             if one is not None:
                 one.close()
 
@@ -78,6 +79,7 @@ def begin(environ: Mapping[str, str], directory: str) -> Ahead:
         argv = _quiet_command()
         if argv:
             begun.helper = Helper(argv, root_environment(environ))
+        begun.asked = gitcall.ask(directory)
         begun.listing = treecache.start(top, environ)
     except OSError:
         pass

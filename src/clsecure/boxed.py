@@ -146,8 +146,10 @@ class Box:
     def _run_on_terminal(self, request: Exec, peer: BoxedCommand) -> int:
         _, (master,) = self.helper.ask(request, Started)
         try:
+            from clsecure.terminal.interactive import relay_terminal  # the box starts it meanwhile
+
             self._await_check(master)
-            return terminal.relay_terminal(master, peer)
+            return relay_terminal(master, peer)
         finally:
             os.close(master)
 
@@ -175,12 +177,14 @@ class Box:
             finally:
                 for one in theirs:
                     os.close(one)
+            from clsecure.terminal.pipes import relay_pipes
+
             self._await_check(stderr[0])
         except BaseException:
             for one in (stdin[1], stdout[0], stderr[0]):
                 os.close(one)
             raise
-        return terminal.relay_pipes(stdin[1], stdout[0], stderr[0], peer)
+        return relay_pipes(stdin[1], stdout[0], stderr[0], peer)
 
     def run_shown(
         self,

@@ -14,7 +14,7 @@ from pathlib import Path
 _END, _MEMORY = ".jsonl", "memory"
 _AT_FIRST, _AT_MOST = 16 << 10, 4 << 20  # bytes of a conversation in which its place must stand
 # In a text of a conversation the quotes are escaped.
-_PLACE = re.compile(rb'"cwd":("(?:[^"\\]|\\.)*")')
+_PLACE = rb'"cwd":("(?:[^"\\]|\\.)*")'
 
 
 def encoded(place: Path) -> str:
@@ -48,7 +48,7 @@ def _place_of(path: str) -> Path | None:
     for size in (_AT_FIRST, _AT_MOST):
         try:
             with open(path, "rb") as file:
-                found = _PLACE.search(file.read(size))
+                found = re.search(_PLACE, file.read(size))
         except OSError:
             return None
         if found:

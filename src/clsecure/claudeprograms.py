@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from clsecure.helper.lean import decode
+from clsecure import jsontext
 
 _LARGEST = 64 << 20  # bytes
 _SIGNS = (b'"command"',)
@@ -153,17 +153,9 @@ def _document(path: str, signs: tuple[bytes, ...], flags: int = 0) -> Mapping[st
     if not any(sign in content for sign in signs):
         return {}
     try:
-        return _mapping(_parsed(content))
+        return _mapping(jsontext.read(content))
     except (ValueError, RecursionError):
         return {}
-
-
-def _parsed(content: bytes) -> object:
-    if content.isascii():
-        return decode(content)
-    import json  # 4 ms, and what decode has not is other languages
-
-    return json.loads(content)
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -11,11 +12,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_ALLOCATIONS = 50_000  # before garbage is looked for: none comes of loading, and each look is 1 ms
 _INTERRUPTED = 130  # errors.ExitCode, which takes 3 ms to import
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run clsecure with the words of `argv` (default: this process's own); return its exit code."""
+    gc.set_threshold(_ALLOCATIONS)
     _open_standard_streams()
     words = tuple(sys.argv[1:] if argv is None else argv)
     if words == ("--version",):

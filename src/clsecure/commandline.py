@@ -42,9 +42,9 @@ def parse(words: Sequence[str]) -> Request:
             raise _unknown_option(word)
     command, named, operands = _command(found.commands, rest)
     if found.help or found.version:
-        return Request(command, named, wants_help=found.help, wants_version=found.version)
+        return Request(command.name, named, wants_help=found.help, wants_version=found.version)
     options = _entries(found.given, command)
-    return Request(command, named, options, _arguments(command, operands, passed))
+    return Request(command.name, named, options, _arguments(command, operands, passed))
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

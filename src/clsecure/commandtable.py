@@ -24,11 +24,6 @@ class Command(NamedTuple):
     values: tuple[tuple[str, str], ...] = ()  # operand to the name of its value; [NAME]: or none
 
     @property
-    def module(self) -> str:
-        """The module with `run(invocation: Invocation) -> int`, imported when it is needed."""
-        return f"clsecure.commands.{self.name}{'_' if self.name == 'import' else ''}"
-
-    @property
     def usage(self) -> str:
         """The form of its command line."""
         named = dict(self.values)

@@ -6,12 +6,12 @@ Where they are found, first to last: the agent's variables (also those of claude
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from clsecure import jsontext
 from clsecure.agents import Api, Declaration, reach
 from clsecure.choices import Credentials, Secret
 from clsecure.config import Config
@@ -176,6 +176,8 @@ def _login(
     warnings: tuple[str, ...] = ()
     if isinstance(expires, (int, float)) and 0 < expires / 1000 < time.time():
         warnings = ("your Claude login has expired: start claude once on the host, outside",)
+    import json  # 2 ms, and a key needs none
+
     text = json.dumps({"claudeAiOauth": given}, indent=2) + "\n"
     return Secret(text), (Credential("login", shown, Secret(token), login=path),), warnings
 
@@ -244,7 +246,7 @@ def _read(path: Path, name: str) -> Mapping[str, object]:
     """Return a JSON document that speaks of a name; an empty one where there is none."""
     try:
         content = path.read_bytes()
-        document = json.loads(content) if name.encode() in content else {}
+        document = jsontext.read(content) if name.encode() in content else {}
     except (OSError, ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}

@@ -70,7 +70,7 @@ def _dispatch(words: tuple[str, ...], begun: Ahead | None) -> int:
     switched_on = {name for name, entry in request.options.items() if entry.value is True}
     output = Output(no_input="no_input" in switched_on, yes="yes" in switched_on)
     invocation = Invocation(
-        command=request.command.name,
+        command=request.command,
         options=request.options,
         arguments=request.arguments,
         output=output,
@@ -78,8 +78,13 @@ def _dispatch(words: tuple[str, ...], begun: Ahead | None) -> int:
         cwd=Path(_current_directory()),
         begun=begun,
     )
-    code: int = import_module(request.command.module).run(invocation)
+    code: int = import_module(_module(request.command)).run(invocation)
     return code
+
+
+def _module(command: str) -> str:
+    """Return the module with a command's `run(invocation: Invocation) -> int`."""
+    return f"clsecure.commands.{command}{'_' if command == 'import' else ''}"
 
 
 def _current_directory() -> str:

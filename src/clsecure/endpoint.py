@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from clsecure import jsontext
 from clsecure.choices import Network, Provider, Secret
 from clsecure.errors import ExitCode, UserError
 
@@ -79,13 +80,14 @@ def with_settings(environ: Mapping[str, str], home: Path) -> Mapping[str, str]:
     names = (*FORWARDED, *KEPT)
     if not any(name.encode() in content for name in names):
         return environ
-    import json  # few people have their gateway there
-
     try:
-        named = json.loads(content)["env"]
-        found = {name: str(named[name]) for name in names if named.get(name)}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        document = jsontext.read(content)
+    except (ValueError, RecursionError):
         return environ
+    named = document.get("env") if isinstance(document, dict) else None
+    if not isinstance(named, dict):
+        return environ
+    found = {name: str(named[name]) for name in names if named.get(name)}
     return {**environ, **found}
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from clsecure import git, paths
 from clsecure.helper.layout import Host, look_at_host
+from clsecure.program import Program
 
 _ENGINES = {"firejail": "/usr/bin/firejail", "bubblewrap": "/usr/bin/bwrap"}
 # What container mode consists of: the programs of each part, of which one must be there.
@@ -33,9 +34,12 @@ class Facts(NamedTuple):
     submounts: tuple[str, ...] = ()  # mount points below the top of the working tree
 
 
-def look(cwd: Path, environ: Mapping[str, str]) -> Facts:
-    """Read host and repository; raises UserError when this is no place to work in."""
-    repository = git.discover(cwd)
+def look(cwd: Path, environ: Mapping[str, str], asked: Program | None = None) -> Facts:
+    """Read host and repository; raises UserError when this is no place to work in.
+
+    `asked` is what `gitcall.ask` returned for `cwd`, if it was called already.
+    """
+    repository = git.discover(cwd, asked)
     return Facts(
         repository=repository,
         cwd=Path(os.path.realpath(cwd)),

@@ -13,7 +13,6 @@ from pathlib import Path
 from clsecure import claudestate
 from clsecure.claudestate import HomeFile
 from clsecure.credentials import LOGIN_FILE, Held
-from clsecure.helper.engines import PYTHON
 from clsecure.helper.inside import settle
 from clsecure.helper.inside.offers import BROUGHT
 
@@ -45,28 +44,6 @@ def home_files(
     if held.login:
         files[LOGIN_FILE] = HomeFile(held.login.reveal().encode())
     return files, [*also, *lacking, *left]
-
-
-def mark(places: tuple[Path, ...], environ: Mapping[str, str], held: Held) -> str:
-    """Return a mark that differs when `settling` would settle anything else.
-
-    Not a digest to be relied on against anybody: it tells changes, and says little of the key.
-    """
-    from zlib import crc32
-
-    key = environ.get("ANTHROPIC_API_KEY", "")
-    words = [str(place) for place in places] + [key, held.login.reveal()]
-    return f"{crc32(json.dumps(words).encode()):08x}"
-
-
-def settling(
-    argv: tuple[str, ...], places: tuple[Path, ...], environ: Mapping[str, str], held: Held
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return command and variables that first settle a kept home, as the worker, for this start."""
-    source = Path(settle.__file__).read_text(encoding="utf-8")
-    trusted = json.dumps([str(place) for place in places])
-    login = {settle.LOGIN: held.login.reveal()} if held.login else {}
-    return (PYTHON, "-IS", "-c", source, trusted, *argv), {**environ, **login}
 
 
 def state(

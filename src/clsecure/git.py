@@ -7,47 +7,15 @@ carries `SAFE`, so no hook, monitor or housekeeping starts because of what the r
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from clsecure.errors import ExitCode, UserError
+from clsecure.gitcall import MARK, SAFE, ask, clean_environment
 from clsecure.output import escape
 from clsecure.process import CommandFailed, Completed, run
-
-# Who the human is, where their configuration lies and how they reach the network. None of these
-# names a repository, an index or an object store. (GIT_CONFIG_COUNT may set hooks: not kept.)
-_KEPT = frozenset(
-    f"GIT_{name}"
-    for name in [
-        "CONFIG_GLOBAL",
-        "CONFIG_SYSTEM",
-        "CONFIG_NOSYSTEM",
-        "EXEC_PATH",
-        "AUTHOR_NAME",
-        "AUTHOR_EMAIL",
-        "COMMITTER_NAME",
-        "COMMITTER_EMAIL",
-        "SSH",
-        "SSH_COMMAND",
-        "ASKPASS",
-        "SSL_CAINFO",
-        "SSL_NO_VERIFY",
-        "HTTP_PROXY_AUTHMETHOD",
-    ]
-)
-
-SAFE: tuple[str, ...] = (
-    "--no-pager",
-    *("-c", "core.hooksPath=/dev/null"),
-    *("-c", "core.fsmonitor=false"),
-    *("-c", "gc.auto=0"),
-    *("-c", "maintenance.auto=false"),
-    *("-c", "submodule.recurse=false"),
-    *("-c", "fetch.recurseSubmodules=no"),
-    *("-c", "log.showSignature=false"),
-)
+from clsecure.program import Program
 
 
 class Head(NamedTuple):
@@ -75,49 +43,16 @@ class Repository(NamedTuple):
     head: Head
 
 
-def clean_environment(
-    extra: Mapping[str, str] | None = None, *, may_fetch: bool = False
-) -> dict[str, str]:
-    """Return this process's environment for git: no repository in it, no locks, no questions.
-
-    Without `may_fetch`, a partial clone fetches nothing that it lacks: what is asked for may be
-    named by a worker. (Git 2.45 has a variable for that; for older ones, no protocol is allowed.)
-    """
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name in _KEPT
-    }
-    fixed = {
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_PAGER": "cat",
-        "GIT_EDITOR": "false",
-        "LC_ALL": "C",
-    }
-    if not may_fetch:
-        fixed |= {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
-    return {**kept, **fixed, **(extra or {})}
-
-
 class Running:
     """A git call on its way: start several, then ask each for its result."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
         self._argv = tuple(argv)
-        self._process = subprocess.Popen(
-            self._argv,
-            env=env,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        self._program = Program(self._argv, env, at=os.fspath(cwd))
 
     def result(self, *, check: bool = True) -> Completed:
         """Wait for the end. Raises CommandFailed when `check` and the code is not 0."""
-        stdout, stderr = self._process.communicate()
-        completed = Completed(self._argv, self._process.returncode, stdout, stderr)
+        completed = Completed(self._argv, *self._program.result())
         if check and completed.returncode:
             raise CommandFailed(completed)
         return completed
@@ -180,6 +115,8 @@ class Git:
         asking = {"GIT_TERMINAL_PROMPT": "1", "GIT_OPTIONAL_LOCKS": "1"}
         env = clean_environment(asking, may_fetch=True)
         argv = self.argv(*chosen, *args)
+        import subprocess  # not at a start
+
         ended = subprocess.run(argv, env=env, cwd=self.repository.top, stdout=2, check=False)
         return ended.returncode
 
@@ -229,27 +166,21 @@ def lfs_store(common_dir: Path, storage: str | None) -> Path:
     return Path(os.path.normpath(common_dir / (storage or "lfs") / "objects"))
 
 
-_MARK = "--clsecure-mark"  # rev-parse repeats unknown options: a separator that is no path
-
-
-def discover(cwd: Path) -> Repository:
-    """Find the checkout that holds `cwd`, with one git call.
+def discover(cwd: Path, asked: Program | None = None) -> Repository:
+    """Find the checkout that holds `cwd`, with one git call; `asked` has made it there already.
 
     Variables such as GIT_DIR are ignored: the place decides. Raises UserError: USAGE for a place
     that cannot be worked in (no repository, bare, inside `.git`, no commit yet), REFUSED for a
     repository that git calls somebody else's, MISSING where there is no git.
     """
-    asked = f"--is-bare-repository {_MARK} --absolute-git-dir {_MARK} --git-common-dir {_MARK}"
-    asked += f" --show-toplevel {_MARK} HEAD^{{commit}} --symbolic-full-name HEAD"
-    argv = ("git", *SAFE, "rev-parse", "--path-format=absolute", *asked.split())
     try:
-        answer = run(*argv, env=clean_environment(), cwd=cwd, check=False)
+        code, answer, said = (asked or ask(os.fspath(cwd))).result()
     except (FileNotFoundError, PermissionError) as error:
         raise _missing(cwd) from error
-    parts = answer.text.split(f"{_MARK}\n")
+    parts = os.fsdecode(answer).split(f"{MARK}\n")
     bare, *paths = [part.removesuffix("\n") for part in parts]
-    if len(paths) != 4 or answer.returncode:  # noqa: PLR2004 - the four parts asked for above
-        raise _no_repository(cwd, bare, paths, os.fsdecode(answer.stderr))
+    if len(paths) != 4 or code:  # noqa: PLR2004 - the four parts that are asked for
+        raise _no_repository(cwd, bare, paths, os.fsdecode(said))
     git_dir, common_dir, top, head = paths
     commit, _, name = head.partition("\n")
     branch = name.removeprefix("refs/heads/") if name.startswith("refs/heads/") else None

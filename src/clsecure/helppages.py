@@ -17,7 +17,7 @@ _HELP_COLUMN = 26
 
 def help_text(request: Request) -> str:
     """Return the help page on one command, or on all of them where none was named."""
-    return _page(request.command, request.named).format_help()
+    return _page(COMMANDS[request.command], request.named).format_help()
 
 
 def flag_help(option: Option, flag: Flag) -> str:

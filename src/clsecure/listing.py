@@ -10,6 +10,7 @@ import os
 import time
 
 from clsecure.helper.lean import signal
+from clsecure.program import spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Listing:
         try:
             _widen(theirs)
             streams = {1: theirs, _DIRECTORIES: self.directories}
-            self._pid = _spawn_at(top, _find(), environ, streams)
+            self._pid = spawn(_find(), {**environ, "LC_ALL": "C"}, streams, at=top)
         except BaseException:
             os.close(self.descriptor)
             os.close(self.directories)
@@ -78,24 +79,3 @@ def _widen(pipe: int) -> None:
         fcntl.fcntl(pipe, _F_SETPIPE_SZ, _PIPE)
     except OSError:
         return  # this user's pipes have all the room that they may have
-
-
-def _spawn_at(
-    top: str, argv: tuple[str, ...], environ: Mapping[str, str], streams: Mapping[int, int]
-) -> int:
-    # posix_spawn knows no directory of its own, and a fork waits for the copy of all our pages.
-    silent = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)  # about unreadable directories
-    actions = [(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in streams.items()]
-    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.chdir(top)
-        return os.posix_spawnp(
-            argv[0],
-            argv,
-            {**environ, "LC_ALL": "C"},
-            file_actions=[*actions, silent],
-            setsigdef=[signal.SIGPIPE],  # which Python ignores
-        )
-    finally:
-        os.fchdir(here)
-        os.close(here)

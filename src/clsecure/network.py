@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -120,6 +119,8 @@ def docker_socket(environ: Mapping[str, str]) -> Path:
             hint="unset it, or use --docker podman",
             code=ExitCode.USAGE,
         )
+    import socket
+
     path = Path(named.removeprefix("unix://") or "/var/run/docker.sock")
     with socket.socket(socket.AF_UNIX) as asking:
         asking.settimeout(_DOCKER_SECONDS)

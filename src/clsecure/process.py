@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import IO, NamedTuple
 
@@ -29,6 +27,8 @@ class CommandFailed(Exception):
     """A program ended with a code other than 0; the text holds argv and the end of its stderr."""
 
     def __init__(self, completed: Completed) -> None:
+        import signal
+
         code = completed.returncode
         how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
         said = os.fsdecode(completed.stderr).strip()[-2000:]
@@ -50,6 +50,8 @@ def run(
     collect it. `env` None means this process's own. Raises CommandFailed when `check` and the
     code is not 0, FileNotFoundError when there is no such program.
     """
+    import subprocess  # 2 ms, and a start runs its programs by `program`
+
     words: Sequence[str] = tuple(os.fspath(word) for word in argv)
     ended = subprocess.run(
         words,

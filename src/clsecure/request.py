@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from clsecure.commandtable import COMMANDS, Command
-from clsecure.values import Entry
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from clsecure.values import Entry
 
 
 class Request(NamedTuple):
     """A command, or help on it, or the version."""
 
-    command: Command
+    command: str
     named: bool  # False: no command was named, so that it is the default one
     options: Mapping[str, Entry] = MappingProxyType({})
     arguments: tuple[str, ...] = ()
@@ -24,5 +25,5 @@ class Request(NamedTuple):
 def plain(words: Sequence[str]) -> Request | None:
     """Understand `clsecure` and `clsecure -- ARGS…`, the daily forms, without a parser."""
     if not words or words[0] == "--":
-        return Request(COMMANDS["run"], named=False, arguments=tuple(words[1:]))
+        return Request("run", named=False, arguments=tuple(words[1:]))
     return None

@@ -28,7 +28,6 @@ from clsecure.helper.protocol import (
     Session,
 )
 from clsecure.helper.wire import memory_file
-from clsecure.homecoming import refs
 from clsecure.output import Output, escape
 from clsecure.plan import Plan
 from clsecure.workspace import masks
@@ -136,6 +135,8 @@ def open_box(
 
         record = opened.session
         if session is None:
+            from clsecure.homecoming import refs
+
             bases = refs.start_bases(plan.facts.repository, record.worker, record.base)
         for listener in listeners:
             doors.callback(os.close, listener)

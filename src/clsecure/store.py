@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from clsecure import jsontext
 from clsecure.errors import UserError
 
 _TRUST, _REACH = "trust", "reach"
@@ -44,10 +45,8 @@ class Store:
             content = self._path(name).read_bytes()
         except OSError:
             return {}
-        import json  # there is seldom anything to read
-
         try:
-            document = json.loads(content)
+            document = jsontext.read(content)
         except (ValueError, RecursionError):
             return {}
         if not isinstance(document, dict):

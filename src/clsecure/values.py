@@ -13,7 +13,7 @@ from clsecure.errors import ExitCode, UserError
 UNLIMITED = "unlimited"  # the word for no limit, whose value is None
 _TRUE = frozenset({"true", "yes", "1"})
 _FALSE = frozenset({"false", "no", "0"})
-_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SESSION = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _SHOWN = 60  # characters of a bad value that its error repeats
 _DIGITS = 9  # far above any bound; int() refuses thousands of digits with another error
 
@@ -132,7 +132,7 @@ def _text(option: Option, text: str, origin: Origin) -> Value:
 def _is_session(text: str) -> bool:
     # The name becomes a part of branch names: git takes no "..", and no "." or ".lock" at the end.
     is_reference = ".." not in text and not text.endswith((".", ".lock"))
-    return is_reference and _SESSION.fullmatch(text) is not None
+    return is_reference and re.fullmatch(_SESSION, text) is not None
 
 
 def _list(_option: Option, text: str, _origin: Origin) -> Value:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -140,8 +139,8 @@ def test_no_hook_or_monitor_runs(world):
 
 
 def test_discovery_is_one_call(world, monkeypatch):
-    calls = []
-    real = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: calls.append(a) or real(*a, **k))
-    discover(world.top)
-    assert len(calls) == 1
+    calls, real = world.tmp_path / "calls", shutil.which("git")
+    write(world.tmp_path / "bin/git", f'#!/bin/sh\necho >>{calls}\nexec {real} "$@"\n', 0o755)
+    monkeypatch.setenv("PATH", f"{world.tmp_path}/bin", prepend=":")
+    assert discover(world.top).top == world.top
+    assert calls.read_text() == "\n"

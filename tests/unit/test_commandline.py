@@ -67,7 +67,7 @@ def mistake(*words):
 )
 def test_understands(words, command, options):
     request = parse(words)
-    assert request.command.name == command
+    assert request.command == command
     assert values(*words) == options
 
 
@@ -84,7 +84,7 @@ def test_understands(words, command, options):
 )
 def test_hands_words_on(words, command, arguments):
     request = parse(words)
-    assert (request.command.name, request.arguments) == (command, arguments)
+    assert (request.command, request.arguments) == (command, arguments)
 
 
 @pytest.mark.parametrize(

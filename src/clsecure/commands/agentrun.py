@@ -25,12 +25,14 @@ def run_planned(invocation: Invocation, plan: Plan, under_way: UnderWay) -> int:
     with session.reach(plan, environ, output, helper, scan, has_asked=asked) as found:
         opening = start_or_resume(found, invocation)
         with session.open_box(opening, environ, output, _load) as opened:
-            from clsecure import describe, hooks, missing
+            from clsecure import missing, sessionwords
 
-            output.note(describe.start_line(opened))
+            output.note(sessionwords.start_line(opened))
             for line in missing.lines(opened.plan, environ):
                 output.warn(line)
             if not opened.resumed:
+                from clsecure import hooks
+
                 hooks.set_up(opened, environ, output)
             code = run_agent(opened, invocation)
             tell_traffic(opened, output)
@@ -46,15 +48,15 @@ def tell_traffic(
     """Say what the session reached, what was blocked, and what was amiss with the network."""
     if opened.network is None:
         return
-    from clsecure import describe
+    from clsecure import sessionwords
 
     summary = opened.network.summary()
     if summary is None:
         output.warn("the network's proxy has ended early: from then on nothing was reached")
         return
-    for line in () if only_trouble else describe.traffic(summary):
+    for line in () if only_trouble else sessionwords.traffic(summary):
         output.note(line)
-    for line in describe.trouble(summary):
+    for line in sessionwords.trouble(summary):
         output.warn(line)
 
 
@@ -67,7 +69,7 @@ def tell_limits(opened: session.OpenSession, output: Output) -> None:
 
 def _load() -> None:
     # What comes next is loaded while root makes the box: 10 ms.
-    from clsecure import describe, firstrun, hooks, missing, store  # noqa: F401
+    from clsecure import missing, sessionwords, settled, store  # noqa: F401
 
 
 def run_agent(opened: session.OpenSession, invocation: Invocation) -> int:
@@ -87,13 +89,13 @@ def _settled(
     opened: session.OpenSession, invocation: Invocation, argv: tuple[str, ...]
 ) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """Return command and variables; a kept home is settled first, where anything has changed."""
-    from clsecure import firstrun
+    from clsecure import settled
     from clsecure.store import Store
 
     plan, variables = opened.plan, opened.plan.agent_environment
     places = (plan.project, plan.facts.cwd)
     store = Store(paths.state_directory(invocation.environ))
-    now = firstrun.mark(places, variables, plan.held)
+    now = settled.mark(places, variables, plan.held)
     if store.read(_SETTLED).get(opened.record.worker) == now:
         return argv, variables
     if store.read(_SETTLED).get(opened.record.worker) in tuple(AgentName):
@@ -102,9 +104,9 @@ def _settled(
     if not opened.resumed:
         return argv, variables  # its home was made with these answers a moment ago
     if plan.image is None:
-        return firstrun.settling(argv, places, variables, plan.held)
+        return settled.settling(argv, places, variables, plan.held)
     # An image need not have a Python: outside of it, and as the worker all the same.
-    alone, more = firstrun.settling(("/bin/true",), places, variables, plan.held)
+    alone, more = settled.settling(("/bin/true",), places, variables, plan.held)
     with open("/dev/null", "wb") as null:
         opened.box.run_inside(alone, stdin=b"", stdout=null.fileno(), env=more)
     return argv, variables
@@ -175,10 +177,10 @@ def _refuse_stranger(plan: Plan, found: Session) -> None:
 
 
 def _ask(opening: session.Opening, invocation: Invocation) -> Start:
-    from clsecure import describe
+    from clsecure import sessionwords
 
     found = opening.found
-    holds = describe.holds(found) if found else ""
+    holds = sessionwords.holds(found) if found else ""
     letter = invocation.output.choose(
         f"There is a kept session ({holds}).",
         {"r": "resume it", "f": "start fresh"},
@@ -194,7 +196,7 @@ def _may_discard(plan: Plan, opening: session.Opening, invocation: Invocation) -
         return True
     if not invocation.output.can_ask:
         return False
-    from clsecure import describe
+    from clsecure import sessionwords
 
-    question = f"Throw the kept work away ({describe.holds(found)})?"
+    question = f"Throw the kept work away ({sessionwords.holds(found)})?"
     return invocation.output.confirm(question, default=False)

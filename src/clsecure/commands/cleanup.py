@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from clsecure import describe, hooks, privileged, session
+from clsecure import hooks, privileged, session, sessionwords
 from clsecure.choices import Need
 from clsecure.commands import common
 from clsecure.commands.list import find_sessions
@@ -108,6 +108,6 @@ def _confirm(invocation: Invocation, sessions: tuple[Session, ...]) -> None:
     for one in sessions:
         if one.commits == 0 and one.changes == 0:
             continue
-        question = f"Remove {one.worker} ({describe.holds(one)}) of {one.project}?"
+        question = f"Remove {one.worker} ({sessionwords.holds(one)}) of {one.project}?"
         if not invocation.output.confirm(question, default=False):
             raise UserError("nothing was removed", code=ExitCode.FAILURE)

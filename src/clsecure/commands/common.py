@@ -38,7 +38,7 @@ def make_plan(invocation: Invocation, *, need: Need) -> Plan:
     """
     from clsecure import plan
 
-    config, seen = _look(invocation)
+    config, seen = _look(invocation, ahead.Ahead())
     if need is Need.NONE:
         config = config._replace(network=Network.NONE, docker=Docker.NONE, disk=None)
     return plan.decide(config, seen, invocation.environ, need=need)
@@ -54,7 +54,7 @@ def planned(invocation: Invocation, *, need: Need) -> Iterator[tuple[Plan, Under
         begun = ahead.begin(invocation.environ, str(invocation.cwd))
     helper = privileged.Helper(begun.helper) if begun.helper else None
     try:
-        config, seen = _look(invocation)
+        config, seen = _look(invocation, begun)
         from clsecure import plan
         from clsecure.workspace import masks
 
@@ -72,12 +72,12 @@ def planned(invocation: Invocation, *, need: Need) -> Iterator[tuple[Plan, Under
         begun.close()
 
 
-def _look(invocation: Invocation) -> tuple[Config, facts.Facts]:
+def _look(invocation: Invocation, begun: ahead.Ahead) -> tuple[Config, facts.Facts]:
     from clsecure import facts, plan  # while the helper starts
 
     config = invocation.load_config(paths.find_top(invocation.cwd))
     plan.refuse_contradictions(config)
-    return config, facts.look(invocation.cwd, invocation.environ)
+    return config, facts.look(invocation.cwd, invocation.environ, begun.asked)
 
 
 def with_hosts(invocation: Invocation, config: Config) -> Config:

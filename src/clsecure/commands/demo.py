@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clsecure import demo, describe, facts, plan, session
+from clsecure import demo, facts, plan, session, sessionwords
 from clsecure.choices import Mode, Need
 from clsecure.commands import agentrun, ending
 from clsecure.demo import Attempt, Outcome, agent, bait
@@ -29,7 +29,7 @@ def run(invocation: Invocation) -> int:
     with bait.lay(invocation.environ) as laid:
         made = _plan(invocation, laid)
         with _session(made, laid, output) as opened:
-            output.say(describe.start_line(opened), style=Style.DIM)
+            output.say(sessionwords.start_line(opened), style=Style.DIM)
             output.flush()
             code = agentrun.run_agent(opened, invocation)
             if code:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clsecure import describe, session
+from clsecure import session, sessionwords
 from clsecure.choices import Need
 from clsecure.commands import cleanup, common
 from clsecure.errors import ExitCode, UserError
@@ -16,7 +16,7 @@ def run(invocation: Invocation) -> int:
         found = opening.found
         if found is None:
             raise common.no_session(plan)
-        question = f"Throw the work of {found.worker} away ({describe.holds(found)})?"
+        question = f"Throw the work of {found.worker} away ({sessionwords.holds(found)})?"
         if not invocation.output.confirm(question, default=False):
             raise UserError("nothing was discarded", code=ExitCode.FAILURE)
         cleanup.purge(invocation, opening, found, keep_left=False)

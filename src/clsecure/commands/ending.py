@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from clsecure import describe, hooks, limits
+from clsecure import hooks, limits, sessionwords
 from clsecure.choices import OnExit, WorkspaceKind
 from clsecure.commands import offering, outward
 from clsecure.errors import UserError
@@ -69,10 +69,10 @@ def finish(invocation: Invocation, opening: Opening, session: OpenSession, *, co
         offering.show(found, output)
         _dispose(invocation, opening, session, work, found)
     except KeyboardInterrupt:
-        output.note(describe.kept(session))
+        output.note(sessionwords.kept(session))
         raise
     except UserError as error:
-        output.note(describe.kept(session))
+        output.note(sessionwords.kept(session))
         if not code:
             raise
         output.error(error.message, error.hint)
@@ -98,7 +98,7 @@ def _dispose(
     else:
         if wish is OnExit.IMPORT:
             offering.offer(invocation, session, found)
-        output.note(describe.kept(session))
+        output.note(sessionwords.kept(session))
 
 
 def _ask(work: Work, session: OpenSession, output: Output) -> OnExit:
@@ -188,7 +188,7 @@ def after_import(
         left = any(kind in _LEFT for kind, _ in imported.others)
         discard(opening, session, output, keep_left=left)
     else:
-        output.note(describe.kept(session))
+        output.note(sessionwords.kept(session))
 
 
 def discard(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clsecure import describe, hooks, session
+from clsecure import describe, hooks, session, sessionwords
 from clsecure.choices import Need, Start
 from clsecure.commands import agentrun, common
 from clsecure.errors import ExitCode, UserError
@@ -37,7 +37,7 @@ def _run(
         with session.open_box(opening, invocation.environ, invocation.output) as opened:
             is_shell = invocation.command == "shell"
             if is_shell:
-                invocation.output.note(describe.start_line(opened))
+                invocation.output.note(sessionwords.start_line(opened))
             if not opened.resumed:
                 hooks.set_up(opened, invocation.environ, invocation.output)
             # A person in a shell may start the agent; a script's command needs no key for it.
@@ -47,5 +47,5 @@ def _run(
             agentrun.tell_traffic(opened, invocation.output, only_trouble=not is_shell)
             agentrun.tell_limits(opened, invocation.output)
             if is_shell:
-                invocation.output.note(describe.kept(opened))
+                invocation.output.note(sessionwords.kept(opened))
             return code

@@ -18,7 +18,7 @@ from clsecure.egress import cargoregistry, pythonindex
 from clsecure.egress.clients import Clients
 from clsecure.egress.names import BadHost, parse_host
 from clsecure.errors import ExitCode, UserError
-from clsecure.git import SAFE, clean_environment
+from clsecure.gitcall import SAFE, clean_environment
 from clsecure.output import escape
 from clsecure.process import CommandFailed, run
 

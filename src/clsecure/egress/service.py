@@ -6,11 +6,9 @@ with the clsecure that started it. When it dies the doors are closed: the box th
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
-import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from clsecure import child
 from clsecure.choices import Network
 from clsecure.egress.api.routes import Route
+from clsecure.helper.lean import socket
 
 if TYPE_CHECKING:
     from clsecure.egress.git.githosts import GitHosts
@@ -56,6 +55,8 @@ class Service:
 
     def summary(self) -> dict[str, object] | None:
         """Return what passed and what was blocked so far; None where the service is gone."""
+        import json  # not before a session's end
+
         try:
             self._channel.settimeout(_ANSWER_SECONDS)
             self._channel.send(b"summary")

@@ -43,7 +43,7 @@ def serve(settings: Settings, sockets: Sequence[tuple[str, int]], channel: socke
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    asyncio.run(Serving(settings, sockets, channel).run())
+    asyncio.run(Serving(settings, sockets, socket.socket(fileno=channel.detach())).run())
 
 
 class Serving:

@@ -1,20 +1,9 @@
-"""Relay a terminal, or plain pipes, between the human and a command in the box."""
+"""Relay a terminal, or plain pipes, between the human and a command in the box.
+
+The relays are in `interactive` and `pipes`: they are loaded while the command starts.
+"""
 
 from clsecure.terminal.base import Exited, Peer
-from clsecure.terminal.interactive import (
-    has_terminal,
-    relay_terminal,
-    terminal_attributes,
-    terminal_size,
-)
-from clsecure.terminal.pipes import relay_pipes
+from clsecure.terminal.standard import has_terminal, terminal_attributes, terminal_size
 
-__all__ = [
-    "Exited",
-    "Peer",
-    "has_terminal",
-    "relay_pipes",
-    "relay_terminal",
-    "terminal_attributes",
-    "terminal_size",
-]
+__all__ = ["Exited", "Peer", "has_terminal", "terminal_attributes", "terminal_size"]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Self
 
 from clsecure.terminal.base import Outlet
 from clsecure.terminal.screen import ScreenModes
+from clsecure.terminal.standard import IN, OUT
 from clsecure.terminal.watcher import Attributes, Watcher, is_raw
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-IN, OUT = 0, 1
 _IFLAG, _OFLAG, _CFLAG, _LFLAG, _CC = 0, 1, 2, 3, 6
 _BLOCKING_PIECE = 256  # what a terminal that poll calls ready takes (WAKEUP_CHARS in n_tty.c)
 _STUCK_SECONDS = 2.0  # a terminal that takes no more output is given up

@@ -11,36 +11,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from clsecure.terminal.base import READ_SIZE, Exited, Outlet, Peer, Signals, wait
-from clsecure.terminal.human import IN, OUT, HangupError, HumanTerminal
+from clsecure.terminal.human import HangupError, HumanTerminal
+from clsecure.terminal.standard import IN, terminal_attributes
 from clsecure.terminal.suspend import POLL_SECONDS, Mode, SuspendKey, SuspendWatch
 
 if TYPE_CHECKING:
     from clsecure.terminal.watcher import Attributes
 
-_USUAL_SIZE = (24, 80)
 _WINSIZE = bytes(8)  # struct winsize: four unsigned shorts
 _REOPEN_SECONDS = 0.05  # between two looks at a pty that no process holds open
 _DRAIN_SECONDS = 0.3  # without a byte, after the command's end
 _STUCK_SECONDS = 2.0  # without a byte taken by the human's terminal, after the command's end
-
-
-def has_terminal() -> bool:
-    """Whether standard input and output are both a terminal."""
-    return os.isatty(IN) and os.isatty(OUT)
-
-
-def terminal_size() -> tuple[int, int]:
-    """Rows and columns of the terminal on standard input; 24 by 80 where they are unknown."""
-    try:
-        size = os.get_terminal_size(IN)
-    except OSError:
-        return _USUAL_SIZE
-    return (size.lines or _USUAL_SIZE[0], size.columns or _USUAL_SIZE[1])
-
-
-def terminal_attributes() -> Attributes:
-    """Read what `relay_terminal` shall restore; before sudo runs, which changes it."""
-    return termios.tcgetattr(IN)
 
 
 def relay_terminal(master: int, peer: Peer, attributes: Attributes | None = None) -> int:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from clsecure import treecache
 from clsecure.errors import ExitCode, UserError
-from clsecure.git import SAFE, Repository, clean_environment
+from clsecure.git import Repository
+from clsecure.gitcall import SAFE, clean_environment
 from clsecure.listing import Listing
 from clsecure.output import escape
 from clsecure.process import run
+from clsecure.program import Program
 from clsecure.reachoptions import HIDDEN, SHOWN
 from clsecure.treecache import Known
 
@@ -50,13 +51,7 @@ def start_scan(
             listing.close()
             listing = Listing(top, os.environ)
         narrow = ("grep", "-ziE", "-e", expression)
-        filtering = subprocess.Popen(
-            narrow,
-            env=clean_environment(),
-            stdin=listing.descriptor,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        filtering = Program(narrow, clean_environment(), stdin=listing.descriptor)
     except FileNotFoundError as error:
         if listing is not None:
             listing.close()
@@ -77,7 +72,7 @@ class Scan:
         self,
         repository: Repository,
         listing: Listing | Known,
-        filtering: subprocess.Popen[bytes],
+        filtering: Program,
         expression: str,
         globs: tuple[Sequence[str], Sequence[str]],
     ) -> None:
@@ -94,9 +89,9 @@ class Scan:
 
         Raises UserError when the search itself failed: then nothing is known to be safe.
         """
-        listed, _ = self._filtering.communicate()
+        code, listed, _ = self._filtering.result()
         # find's 1: it could not read a directory; grep's 1: nothing matched.
-        if self._listing.wait() not in {0, 1} or self._filtering.returncode not in {0, 1}:
+        if self._listing.wait() not in {0, 1} or code not in {0, 1}:
             message = "the search for secrets in the project failed"
             raise UserError(message, hint="try again", code=ExitCode.REFUSED)
         self._listed = [path for path in listed.split(b"\0") if path]
@@ -124,9 +119,7 @@ class Scan:
 
     def stop(self) -> None:
         """End a search whose result nobody waits for any more."""
-        if self._filtering.poll() is None:
-            self._filtering.kill()
-            self._filtering.wait()
+        self._filtering.close()
         self._listing.close()
 
     def _is_secret(self, path: str, hidden: re.Pattern[str], shown: re.Pattern[str]) -> bool:

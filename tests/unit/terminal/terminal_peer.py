@@ -16,6 +16,8 @@ import tty
 
 from clsecure import terminal
 from clsecure.errors import UserError
+from clsecure.terminal.interactive import relay_terminal
+from clsecure.terminal.pipes import relay_pipes
 
 
 class Child:
@@ -63,7 +65,7 @@ def main(argv):
         child = start(command, (in_r, out_w, err_w))
         for descriptor in (in_r, out_w, err_w):
             os.close(descriptor)
-        return terminal.relay_pipes(in_w, out_r, err_r, child)
+        return relay_pipes(in_w, out_r, err_r, child)
     attributes = terminal.terminal_attributes()
     if argv[0] == "--spoilt":
         tty.setraw(0)
@@ -71,7 +73,7 @@ def main(argv):
     termios.tcsetwinsize(slave, terminal.terminal_size())
     child = start(command, (slave, slave, slave), close=(master, slave))
     os.close(slave)
-    return terminal.relay_terminal(master, child, attributes)
+    return relay_terminal(master, child, attributes)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from clsecure.git import SAFE, clean_environment
+from clsecure.gitcall import SAFE, clean_environment
 
 _REMOTE = "clsecure"  # what the human's remote is called in a call of ours
 _MEMORY = 4 << 20  # KiB of its own that a git which reads from the box may have
