@@ -24,30 +24,30 @@ _CREDENTIAL_PROGRAMS = (
 _SERVER_SETTINGS = ("allowedTools", "enabledMcpjsonServers", "disabledMcpjsonServers")
 _FROM_NPM, _OFFLINE_FIRST = ("npx", "npm"), "npm_config_prefer_offline"
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent", "mcp-protocol-version"})
-_SECRET_NAME = re.compile(
-    r"key|token|secret|passw|passphrase|auth|credential|cookie|private|session|dsn|(^|_)pat($|_)"
-    r"|(^|_)pwd($|_)|database_url|connection|custom_headers",
-    re.IGNORECASE,
+# Patterns are compiled where they are used: most starts read nothing that needs them.
+_SENSITIVE_NAME = (
+    r"(?i)key|token|secret|passw|passphrase|auth|credential|cookie|private|session|dsn|(^|_)pat($|_)"
+    r"|(^|_)pwd($|_)|database_url|connection|custom_headers"
 )
 # As the issuers of tokens mark them, and what is long and random enough to be one.
-_SECRET_VALUE = re.compile(
+_SENSITIVE_VALUE = (
     r"sk-[\w-]{8}|gh[pousr]_\w{8}|github_pat_|glpat-|xox[abeprs]-|AKIA[0-9A-Z]{8}|AIza[\w-]{8}"
     r"|eyJ[\w-]{8}|npm_\w{8}|pypi-\w{8}|-----BEGIN|://[^/\s@]*:[^/\s@]+@|[Bb]earer\s"
     r"|[?&](?:\w*(?:key|token|secret|auth|sig)\w*)=[^&\s$]"
 )
 # Long enough to be one in full: what stands in files and commands is often but an example.
-_MARKED = re.compile(
+_MARKED = (
     r"sk-(?:ant-|proj-)?[\w-]{16}|gh[pousr]_\w{16}|github_pat_\w{16}|glpat-[\w-]{16}"
     r"|xox[abeprs]-[\w-]{10}|AKIA[0-9A-Z]{16}|AIza[\w-]{30}|npm_\w{30}|pypi-[\w-]{30}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\."
 )
-_RANDOM = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
-_REFERENCE = re.compile(r"\$\{\w+(:-[^}]*)?\}")
+_RANDOM = r"[A-Za-z0-9+/_=-]{32,}"
+_REFERENCE = r"\$\{\w+(:-[^}]*)?\}"
 _DIRECTORIES = (
     *("agents", "commands", "skills", "output-styles", "rules"),
     *("hooks", "scripts", "bin", "statusline"),
 )
-_FILES = re.compile(r"CLAUDE\.md|keybindings\.json|[\w.-]+\.(sh|bash|zsh|py|js|mjs|cjs|ts|rb|md)")
+_FILES = r"CLAUDE\.md|keybindings\.json|[\w.-]+\.(sh|bash|zsh|py|js|mjs|cjs|ts|rb|md)"
 _MAX_FILE = 1 << 20
 _MAX_FILES = 500
 
@@ -196,12 +196,12 @@ def _content(path: Path) -> tuple[bytes, str]:
 def is_brought(name: str) -> bool:
     """Say whether `files` looks at that path below the agent's directory."""
     top, slash, _ = name.partition("/")
-    return top in _DIRECTORIES if slash else _FILES.fullmatch(name) is not None
+    return top in _DIRECTORIES if slash else re.fullmatch(_FILES, name) is not None
 
 
 def holds_credential(text: str) -> bool:
     """Say whether a text holds a credential in full, as the issuers of tokens mark them."""
-    return _MARKED.search(text) is not None
+    return re.search(_MARKED, text) is not None
 
 
 def is_secret(name: str, value: str) -> bool:
@@ -209,12 +209,12 @@ def is_secret(name: str, value: str) -> bool:
 
     A reference to a variable of the agent's (`${NAME}`) is none.
     """
-    plain = _REFERENCE.sub("", value)
+    plain = re.sub(_REFERENCE, "", value)
     if not plain.strip() or plain.strip().lower() in {"true", "false", "0", "1"}:
         return False
-    if _SECRET_NAME.search(name) or _SECRET_VALUE.search(plain):
+    if re.search(_SENSITIVE_NAME, name) or re.search(_SENSITIVE_VALUE, plain):
         return True
-    return any(_is_random(word) for word in _RANDOM.findall(plain))
+    return any(_is_random(word) for word in re.findall(_RANDOM, plain))
 
 
 def _plugin_options(known: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
@@ -240,7 +240,7 @@ def _paths(directory: Path) -> list[Path]:
     except OSError:
         return []
     below = [each for top in tops if top.name in _DIRECTORIES for each in sorted(top.rglob("*"))]
-    return [top for top in tops if _FILES.fullmatch(top.name)] + below
+    return [top for top in tops if re.fullmatch(_FILES, top.name)] + below
 
 
 def _holds_marked(value: object) -> bool:
@@ -255,7 +255,7 @@ def _is_random(word: str) -> bool:
 
 
 def _is_plain(header: str, value: object) -> bool:
-    return header.lower() in _PLAIN_HEADERS or not _REFERENCE.sub("", str(value)).strip()
+    return header.lower() in _PLAIN_HEADERS or not re.sub(_REFERENCE, "", str(value)).strip()
 
 
 def _parted(variables: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:

@@ -37,9 +37,9 @@ def home_files(
         ".claude/settings.json": HomeFile(_encode(settings)),
     }
     if written:
-        from hashlib import sha256
+        from clsecure.digests import sha256
 
-        marks = {name: sha256(file.content).hexdigest() for name, file in written.items()}
+        marks = {name: sha256(file.content) for name, file in written.items()}
         files[BROUGHT] = HomeFile(_encode(marks))
     if held.login:
         files[LOGIN_FILE] = HomeFile(held.login.reveal().encode())

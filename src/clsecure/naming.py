@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 
+from clsecure.digests import sha256
 from clsecure.helper.accounts import PREFIX
 
 _SHORT = 10  # characters of the project's name; the whole fits into Linux's 32
@@ -27,4 +27,4 @@ def _base(project: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:6]
+    return sha256(os.fsencode(text))[:6]

@@ -83,7 +83,7 @@ class Plan(NamedTuple):
     @property
     def workers(self) -> tuple[str, str]:
         """Names for a fresh session's worker: the second if the first is somebody else's."""
-        from clsecure.naming import worker_names  # hashlib takes 4 ms, and a resume needs none
+        from clsecure.naming import worker_names  # a resume needs none
 
         return worker_names(str(self.project), self.session, os.getuid())
 

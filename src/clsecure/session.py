@@ -194,17 +194,19 @@ def _create(
     opening: Opening, hidden: tuple[str, ...], output: Output, meanwhile: Callable[[], object]
 ) -> tuple[Plan, Opened, list[int], GitSeed]:
     """Make a fresh session; the last of what it returns names the stores, should it be a clone."""
-    from clsecure.claudestate import HomeFile
-    from clsecure.firstrun import home_files
-    from clsecure.workspace import clone, gitseed
+    from clsecure.workspace import gitseed
 
     plan, repository = opening.plan, opening.plan.facts.repository
-    seed = gitseed.git_seed(repository)
+    asked = gitseed.ask(repository)
+    from clsecure.claudestate import HomeFile  # while git answers
+    from clsecure.firstrun import home_files
+
     places = (plan.project, plan.facts.cwd)
     files, lacking = home_files(plan.facts.home, places, plan.agent_environment, plan.held)
     lacking += plan.around.lacking
     for line in lacking if plan.declared.is_settled else ():
         output.note(f"not in the session: {escape(line)}")
+    seed = gitseed.seed(asked)
     if seed.home_config:
         files = {**files, ".gitconfig": HomeFile(os.fsencode(seed.home_config))}
     if plan.workspace is WorkspaceKind.OVERLAY:
@@ -219,6 +221,8 @@ def _create(
             plan = plan._replace(workspace=WorkspaceKind.CLONE, workspace_reason=error.hint)
         else:
             return plan, opened, listeners, seed
+    from clsecure.workspace import clone
+
     _plant(opening.helper, clone.seed(repository, seed), files)
     opened, listeners = _open(opening, plan, hidden, "create", Stores(), meanwhile=meanwhile)
     return plan, opened, listeners, seed
@@ -267,7 +271,10 @@ def _open(
     base = opening.found.base if opening.found else None
     opening.helper.send(open_request(plan, action=action, base=base, stores=stores, hidden=hidden))
     import clsecure.boxed  # while root makes the box
-    import clsecure.egress.service  # noqa: F401
+    import clsecure.egress.service
+
+    if action == "create":
+        import clsecure.homecoming.refs  # noqa: F401
 
     meanwhile()
     return opening.helper.expect(Opened)

@@ -25,14 +25,12 @@ def run_planned(invocation: Invocation, plan: Plan, under_way: UnderWay) -> int:
     with session.reach(plan, environ, output, helper, scan, has_asked=asked) as found:
         opening = start_or_resume(found, invocation)
         with session.open_box(opening, environ, output, _load) as opened:
-            from clsecure import missing, sessionwords
+            from clsecure import hooks, missing, sessionwords
 
             output.note(sessionwords.start_line(opened))
             for line in missing.lines(opened.plan, environ):
                 output.warn(line)
             if not opened.resumed:
-                from clsecure import hooks
-
                 hooks.set_up(opened, environ, output)
             code = run_agent(opened, invocation)
             tell_traffic(opened, output)
@@ -69,7 +67,7 @@ def tell_limits(opened: session.OpenSession, output: Output) -> None:
 
 def _load() -> None:
     # What comes next is loaded while root makes the box: 10 ms.
-    from clsecure import missing, sessionwords, settled, store  # noqa: F401
+    from clsecure import hooks, missing, sessionwords, settled, store  # noqa: F401
 
 
 def run_agent(opened: session.OpenSession, invocation: Invocation) -> int:

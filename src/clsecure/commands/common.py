@@ -55,6 +55,8 @@ def planned(invocation: Invocation, *, need: Need) -> Iterator[tuple[Plan, Under
     helper = privileged.Helper(begun.helper) if begun.helper else None
     try:
         config, seen = _look(invocation, begun)
+        if helper:  # which makes ready what the session needs while the plan is made
+            helper.send(Find(project=str(seen.repository.top), session=config.session or ""))
         from clsecure import plan
         from clsecure.workspace import masks
 
@@ -62,8 +64,6 @@ def planned(invocation: Invocation, *, need: Need) -> Iterator[tuple[Plan, Under
         _lend_docker(invocation, config)
         if begun.listing:
             scan = masks.start_scan(seen.repository, config.hide, config.show, begun.listing)
-        if helper:  # which makes ready what the session needs while the plan is made
-            helper.send(Find(project=str(seen.repository.top), session=config.session or ""))
         decided = plan.decide(config, seen, invocation.environ, need=need)
         yield decided, UnderWay(helper, scan, has_asked=helper is not None)
     finally:

@@ -10,11 +10,11 @@ and include/uapi/linux/bpf.h in the kernel's tree; bpf(2).
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import struct
 
+from . import libc
 from . import syscalls as sc
 
 _MAP_CREATE, _MAP_UPDATE_ELEM, _PROG_LOAD, _LINK_CREATE = 0, 2, 5, 28  # enum bpf_cmd
@@ -114,21 +114,21 @@ def program(sockets: int) -> bytes:
 
 
 def _put(sockets: int, listening: int) -> None:
-    key, value = ctypes.c_uint32(0), ctypes.c_uint32(listening)
+    key, value = libc.c_uint32(0), libc.c_uint32(listening)
     # map_fd, 4 bytes of nothing, key, value, flags
-    fields = struct.pack("=I4xQQQ", sockets, ctypes.addressof(key), ctypes.addressof(value), 0)
+    fields = struct.pack("=I4xQQQ", sockets, libc.addressof(key), libc.addressof(value), 0)
     sc.bpf(_MAP_UPDATE_ELEM, fields)
 
 
 def _load(instructions: bytes) -> int:
-    code = ctypes.create_string_buffer(instructions, len(instructions))
-    licence = ctypes.create_string_buffer(_LICENSE)
+    code = libc.create_string_buffer(instructions)
+    licence = libc.create_string_buffer(_LICENSE)
     fields = struct.pack(
         "=IIQQIIQII16sII",
         _PROGRAM,
         len(instructions) // 8,
-        ctypes.addressof(code),
-        ctypes.addressof(licence),
+        libc.addressof(code),
+        libc.addressof(licence),
         *(0, 0, 0),  # log_level, log_size, log_buf
         *(0, 0),  # kern_version, prog_flags
         b"clsecure",

@@ -1,4 +1,4 @@
-"""The Linux calls that Python lacks, through ctypes; each raises OSError.
+"""The Linux calls that Python lacks, through the C library; each raises OSError.
 
 The numbers of the calls added since 5.1 are the same on every architecture; the others are looked
 up for x86_64 and aarch64, the two on which clsecure runs. Sources: the kernel's
@@ -7,11 +7,11 @@ arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/linux/{mount,openat2,sch
 
 from __future__ import annotations
 
-import ctypes
 import os
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+from . import libc
+
+libc.library.syscall.restype = libc.c_long
 
 MACHINE = os.uname().machine
 _X86 = MACHINE == "x86_64"
@@ -45,17 +45,17 @@ _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_DUMPABLE = 1, 24, 4
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, _PR_SET_NO_NEW_PRIVS = 22, 2, 38
 
 
-class _MountAttributes(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]
+class _MountAttributes(libc.Structure):
+    _fields_ = tuple((name, libc.c_uint64) for name in ("set", "clear", "propagation", "userns"))
 
 
-class _OpenHow(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("flags", "mode", "resolve")]
+class _OpenHow(libc.Structure):
+    _fields_ = tuple((name, libc.c_uint64) for name in ("flags", "mode", "resolve"))
 
 
-class _CloneArguments(ctypes.Structure):
-    _fields_ = [
-        (name, ctypes.c_uint64)
+class _CloneArguments(libc.Structure):
+    _fields_ = tuple(
+        (name, libc.c_uint64)
         for name in (
             "flags",
             "pidfd",
@@ -69,21 +69,21 @@ class _CloneArguments(ctypes.Structure):
             "set_tid_size",
             "cgroup",
         )
-    ]
+    )
 
 
-class _FilterProgram(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
+class _FilterProgram(libc.Structure):
+    _fields_ = (("length", libc.c_ushort), ("instructions", libc.c_char_p))
 
 
 def _fail(what: str) -> OSError:
-    number = ctypes.get_errno()
+    number = libc.get_errno()
     return OSError(number, f"{what}: {os.strerror(number)}")
 
 
 def _call(what: str, number: int, *arguments: object) -> int:
-    words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    result: int = _libc.syscall(ctypes.c_long(number), *words)
+    words = [libc.c_long(a) if isinstance(a, int) else a for a in arguments]
+    result: int = libc.library.syscall(libc.c_long(number), *words)
     if result < 0:
         raise _fail(what)
     return result
@@ -95,18 +95,18 @@ def clone(flags: int, cgroup: int | None) -> int:
     if cgroup is not None:
         arguments.flags |= CLONE_INTO_CGROUP
         arguments.cgroup = cgroup
-    return _call("clone3", _CLONE3, ctypes.byref(arguments), ctypes.sizeof(arguments))
+    return _call("clone3", _CLONE3, libc.byref(arguments), libc.sizeof(arguments))
 
 
 def unshare(flags: int) -> None:
     """Leave the namespaces of these kinds for new ones."""
-    if _libc.unshare(flags) < 0:
+    if libc.library.unshare(flags) < 0:
         raise _fail("unshare")
 
 
 def setns(descriptor: int) -> None:
     """Enter the namespace of that descriptor."""
-    if _libc.setns(descriptor, 0) < 0:
+    if libc.library.setns(descriptor, 0) < 0:
         raise _fail("setns")
 
 
@@ -118,13 +118,13 @@ def pidfd_open(pid: int) -> int:
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
     """Mount, for what the newer calls do not do and for kernels that lack them."""
     words = [None if word is None else os.fsencode(word) for word in (source, target, kind, data)]
-    if _libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3]) < 0:
+    if libc.library.mount(words[0], words[1], words[2], libc.c_ulong(flags), words[3]) < 0:
         raise _fail(f"mount {kind or ''} on {target}")
 
 
 def detach(target: str) -> None:
     """Unmount lazily: out of sight now, gone with its last user."""
-    if _libc.umount2(os.fsencode(target), MNT_DETACH) < 0:
+    if libc.library.umount2(os.fsencode(target), MNT_DETACH) < 0:
         raise _fail(f"umount {target}")
 
 
@@ -137,7 +137,7 @@ def openat2(directory: int, path: str, flags: int, *, mode: int = 0, resolve: in
     """Open `path` under the descriptor `directory` within the limits of `resolve`."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     encoded = os.fsencode(path)
-    return _call("openat2", _OPENAT2, directory, encoded, ctypes.byref(how), ctypes.sizeof(how))
+    return _call("openat2", _OPENAT2, directory, encoded, libc.byref(how), libc.sizeof(how))
 
 
 def clone_tree(directory: int, *, recursive: bool = False) -> int:
@@ -158,8 +158,8 @@ def set_mount(
         tree,
         b"",
         flags,
-        ctypes.byref(attributes),
-        ctypes.sizeof(attributes),
+        libc.byref(attributes),
+        libc.sizeof(attributes),
     )
 
 
@@ -206,14 +206,14 @@ def _messages(context: int) -> str:
 
 def set_death_signal(number: int) -> None:
     """Ask for a signal at the parent's death; a change of credentials makes the kernel forget."""
-    if _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0) < 0:
+    if libc.library.prctl(_PR_SET_PDEATHSIG, libc.c_ulong(number), 0, 0, 0) < 0:
         raise _fail("prctl(PR_SET_PDEATHSIG)")
 
 
 def drop_bounding_set() -> None:
     """Take every capability out of the bounding set of this process."""
     for capability in range(64):
-        if _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
+        if libc.library.prctl(_PR_CAPBSET_DROP, libc.c_ulong(capability), 0, 0, 0) < 0:
             if capability == 0:
                 raise _fail("prctl(PR_CAPBSET_DROP)")
             return  # EINVAL: the kernel's last capability was the one before
@@ -221,19 +221,19 @@ def drop_bounding_set() -> None:
 
 def keep_capabilities(kept: tuple[int, ...]) -> None:
     """Give up every capability but these, of the first 32, for good."""
-    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0) < 0:
+    if libc.library.prctl(_PR_SET_NO_NEW_PRIVS, libc.c_ulong(1), 0, 0, 0) < 0:
         raise _fail("prctl(PR_SET_NO_NEW_PRIVS)")
     drop_bounding_set()
     mask = sum(1 << capability for capability in kept)
     # capset(2): effective, permitted and inheritable, first of the capabilities 0 to 31.
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    data = (ctypes.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)
+    header = (libc.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    data = (libc.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)
     _call("capset", _CAPSET, header, data)
 
 
 def write_out(descriptor: int) -> None:
     """Wait until the file system of that descriptor has everything on the disk."""
-    if _libc.syncfs(descriptor) < 0:
+    if libc.library.syncfs(descriptor) < 0:
         raise _fail("syncfs")
 
 
@@ -250,5 +250,5 @@ def bpf(command: int, attributes: bytes) -> int:
 def set_seccomp(program: bytes) -> None:
     """Install a seccomp filter (struct sock_filter); needs CAP_SYS_ADMIN or no_new_privs."""
     filters = _FilterProgram(len(program) // 8, program)
-    if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(filters), 0, 0) < 0:
+    if libc.library.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, libc.byref(filters), 0, 0) < 0:
         raise _fail("prctl(PR_SET_SECCOMP)")

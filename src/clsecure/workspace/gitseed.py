@@ -95,15 +95,22 @@ def git_seed(repository: Repository, borrowed: Mapping[Path, str] | None = None)
     `borrowed` names other places for object stores than those below BORROWED. Raises CommandFailed
     when git cannot read the repository.
     """
-    asked = [
-        (prefix, each, _Questions(each)) for prefix, each in _with_modules(repository)
-    ]  # all are asked before the first answer is awaited
-    seed = _Seed(dict(borrowed or {}))
+    return seed(ask(repository), borrowed)
+
+
+def ask(repository: Repository) -> Asked:
+    """Ask git what `seed` needs to know, of the repository and its submodules, all at once."""
+    return [(prefix, each, _Questions(each)) for prefix, each in _with_modules(repository)]
+
+
+def seed(asked: Asked, borrowed: Mapping[Path, str] | None = None) -> GitSeed:
+    """Return what `git_seed` does, of a repository about which git was asked."""
+    made = _Seed(dict(borrowed or {}))
     for prefix, each, questions in asked:
-        seed.add(prefix, each, questions, is_module=bool(prefix))
-    stores = tuple(seed.objects)
-    lfs, files, directories = tuple(seed.lfs), tuple(seed.files), tuple(seed.directories)
-    return GitSeed(files, directories, stores, lfs, seed.home_config, seed.promisor)
+        made.add(prefix, each, questions, is_module=bool(prefix))
+    stores = tuple(made.objects)
+    lfs, files, directories = tuple(made.lfs), tuple(made.files), tuple(made.directories)
+    return GitSeed(files, directories, stores, lfs, made.home_config, made.promisor)
 
 
 class _Questions:
@@ -126,6 +133,9 @@ class _Questions:
         """Return all settings, the human's global ones first, without those of our own calls."""
         found = entries(self._config.result().stdout)
         return [entry for entry in found if entry.scope != "command"]
+
+
+Asked = list[tuple[str, Repository, _Questions]]
 
 
 class _Seed:

@@ -8,11 +8,11 @@ wait for the last process that it left behind. Stands alone: standard library on
 
 from __future__ import annotations
 
-# The interpreter's own modules below `socket` and `signal`, and marshal for a file that root wrote:
-# the packages around them would add half as much again to the start of every command.
+# The interpreter's own modules below `ctypes`, `socket` and `signal`, and marshal for a file that
+# root wrote: the packages around them would add half as much again to each command's start.
+import _ctypes
 import _signal as signal  # type: ignore[import-not-found]
 import _socket as socket
-import ctypes
 import marshal
 import os
 import select
@@ -38,11 +38,27 @@ _LEFT_TO_THE_COMMAND = (
 )
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
-_libc = ctypes.CDLL(None, use_errno=True)
+
+def _simple(code: str) -> type:
+    # A C type, by its letter in the module `struct`; z is a string.
+    return type(f"c_{code}", (_ctypes._SimpleCData,), {"_type_": code})  # noqa: SLF001
 
 
-class _Filters(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
+_Word = _simple("L")
+
+
+class _Filters(_ctypes.Structure):
+    _fields_ = (("length", _simple("H")), ("instructions", _simple("z")))
+
+
+class _Function(_ctypes.CFuncPtr):
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+    _restype_ = _simple("i")
+
+    @classmethod
+    def of(cls, name: str) -> Any:
+        """Return the C library's function of that name."""
+        return cls(_ctypes.dlsym(_ctypes.dlopen(None, 0), name))  # type: ignore[arg-type]
 
 
 def main() -> int:
@@ -216,14 +232,15 @@ def _loaders(head: bytes) -> list[bytes]:
 
 def _lock_down(program: bytes) -> None:
     # From here on no set-uid program gives rights, in whatever mode.
+    prctl = _Function.of("prctl")
     filters = _Filters(len(program) // 8, program)
     for arguments in (
         (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
-        (_PR_SET_SECCOMP, _FILTER, ctypes.byref(filters), 0, 0),
+        (_PR_SET_SECCOMP, _FILTER, _ctypes.byref(filters), 0, 0),
     ):
-        words = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments]
-        if _libc.prctl(*words) < 0:
-            raise OSError(ctypes.get_errno(), "prctl")
+        words = [_Word(a) if isinstance(a, int) else a for a in arguments]
+        if prctl(*words) < 0:
+            raise OSError(_ctypes.get_errno(), "prctl")
 
 
 def _status() -> dict[str, str]:
@@ -259,9 +276,9 @@ def _system_calls() -> list[str]:
         faults.append("a socket to the hypervisor can be opened")
     except OSError:
         pass
-    if _libc.syscall(_KEYCTL, 0, -3, 0) >= 0:
+    if _Function.of("syscall")(_KEYCTL, 0, -3, 0) >= 0:
         faults.append("the kernel's keyrings can be reached")
-    if _libc.unshare(0x1000_0000) == 0:
+    if _Function.of("unshare")(0x1000_0000) == 0:
         faults.append("a user namespace can be made")
     return faults
 
