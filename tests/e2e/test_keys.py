@@ -10,6 +10,7 @@ import pytest
 
 from e2e.boxes import BOXES, OVERLAY
 from e2e.conftest import KEY
+from world.human import PROGRAM
 
 pytestmark = pytest.mark.client
 
@@ -40,13 +41,9 @@ def home(human):
 
 
 # name: files, variables, flags, header fields that arrive
-_PASS = f"#!/bin/sh\n[ \"$*\" = 'show anthropic' ] && echo {KEY}\n"
 _SETTINGS = {"apiKeyHelper": f"printf {KEY}", "env": {"ANTHROPIC_CUSTOM_HEADERS": f"X-Gw: {KEY}1"}}
 _SOURCES = {
-    "command": (
-        {".clsecurerc": 'api_key_command = "pass show anthropic"\n'},
-        {"x-api-key": KEY},
-    ),
+    "command": ({".clsecurerc": f'api_key_command = "printf {KEY}"\n'}, {"x-api-key": KEY}),
     "helper": (
         {".claude/settings.json": json.dumps(_SETTINGS)},
         {"x-api-key": KEY, "authorization": f"Bearer {KEY}", "x-gw": f"{KEY}1"},
@@ -64,7 +61,6 @@ _SOURCES = {
 def test_each_place_of_a_key(human, play, home, source, kind):
     top = human.repository(f"src/key-{source}-{kind}")
     files, arrives = _SOURCES[source]
-    home("bin/pass", _PASS, mode=0o755)
     for name, text in files.items():
         home(name, text)
     api, variables = play(_SCENARIO)
@@ -81,6 +77,70 @@ def test_each_place_of_a_key(human, play, home, source, kind):
     shown = human.clsecure("info", cwd=top, env=variables).stdout
     assert "outside, put into requests to 127.0.0.1" in shown
     assert KEY not in shown
+
+
+# name: what the program runs in, how the key is stored, the command that prints it
+_STORES = {
+    "pass": (
+        (),
+        """
+        gpg --batch --quiet --passphrase '' --quick-gen-key keys@example.org default default never
+        pass init keys@example.org && echo $SECRET | pass insert -e anthropic
+        """,
+        "pass show anthropic",
+    ),
+    "keyctl": (
+        ("keyctl", "session", "-"),
+        "printf %s $SECRET | keyctl padd user anthropic @s",
+        "keyctl print %user:anthropic",
+    ),
+    "secret-tool": (
+        ("dbus-run-session", "--"),
+        """
+        printf word | gnome-keyring-daemon --unlock --components=secrets
+        until dbus-send --print-reply --dest=org.freedesktop.DBus / \\
+            org.freedesktop.DBus.GetNameOwner string:org.freedesktop.secrets; do sleep 0.05; done
+        printf %s $SECRET | secret-tool store --label=key service anthropic
+        """,
+        "secret-tool lookup service anthropic",
+    ),
+}
+
+
+@pytest.fixture
+def store(human, home, request):
+    """Return the command that prints the key, and a call of clsecure where it does."""
+    around, storing, command = _STORES[request.param]
+    home(".clsecurerc", f'api_key_command = "{command}"\n')
+    script = f'{{ {storing}\n}} >&2; {command} | grep -qx $SECRET && unset SECRET && exec "$@"'
+
+    def run(words, cwd, variables):
+        argv = (*around, "sh", "-c", script, "sh", PROGRAM, *words)
+        return human.run(*argv, cwd=cwd, env={**variables, "SECRET": KEY})
+
+    yield command, run
+    human.run("gpgconf", "--kill", "all")
+    human.run("rm", "-rf", ".password-store", ".gnupg", ".local/share/keyrings")
+
+
+@pytest.mark.parametrize("kind", [OVERLAY, BOXES[3]], ids=str, indirect=True)
+@pytest.mark.parametrize("store", _STORES, indirect=True)
+def test_a_password_manager_has_the_key(human, play, store, kind):
+    command, run = store
+    top = human.repository(f"src/stored-{command.partition(' ')[0]}-{kind}")
+    buses = "for bus in /tmp/dbus-*; do DBUS_SESSION_BUS_ADDRESS=unix:path=$bus"
+    attempt = (
+        f"exec 2>&1; {command}; {buses} {command}; done; cat ~/.password-store/*; env; echo ok"
+    )
+    api, variables = play([{"bash": attempt}, {"expect": "ok", "text": "the work is done"}])
+    variables = {**variables, "ANTHROPIC_API_KEY": ""}
+    ran = run((*kind.flags, "--", "-p", "go"), top, variables)
+    assert ran.stdout == "the work is done\n"
+    assert not api.failed_expectations()
+    sent = [each["headers"] for each in api.requests if each["path"] == "/v1/messages"]
+    assert sent
+    assert all(fields["x-api-key"] == KEY for fields in sent)
+    assert KEY not in api.tool_results()[-1]["text"]
 
 
 def test_a_command_without_a_key_ends_before_the_agent(human, play, home):
