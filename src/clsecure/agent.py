@@ -41,8 +41,18 @@ class Agent(NamedTuple):
     declared: Declaration
 
 
-def find(environ: Mapping[str, str], home: Path, project: Path, declared: Declaration) -> Agent:
-    """Find the agent as the human's shell would; raises UserError (MISSING)."""
+def find(
+    environ: Mapping[str, str],
+    home: Path,
+    project: Path,
+    declared: Declaration,
+    *,
+    has_image: bool = False,
+) -> Agent:
+    """Find the agent as the human's shell would; raises UserError (MISSING).
+
+    With `has_image` what interprets it may be in the image alone.
+    """
     directories = _directories(environ, home, declared.places)
     named = Path(declared.program)
     if declared.program.startswith("~/"):
@@ -57,6 +67,12 @@ def find(environ: Mapping[str, str], home: Path, project: Path, declared: Declar
     keep_out = (home, project)
     exposed = dict.fromkeys(_needed(program, directories, keep_out))
     interpreter = _interpreter(program, directories)
+    if interpreter is not None and not os.access(interpreter, os.X_OK):
+        if not has_image:
+            what = f"its interpreter {interpreter} is {_what_is(interpreter)}"
+            message = f"{program} cannot be run: {what}"
+            raise UserError(message, hint=declared.install, code=ExitCode.MISSING)
+        interpreter = None
     if interpreter is not None:
         exposed |= dict.fromkeys(_needed(interpreter, directories, keep_out))
     return Agent(
@@ -109,7 +125,7 @@ def _directories(
 def _which(name: str, directories: tuple[Path, ...]) -> Path | None:
     for directory in directories:
         path = directory / name
-        if os.access(path, os.X_OK) and path.is_file():
+        if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
     return None
 
@@ -127,7 +143,7 @@ def _what_is(path: Path) -> str:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        return "a broken link"
+        return "a broken link" if path.is_symlink() else "not there"
     except OSError as error:
         return "a loop of links" if error.errno == errno.ELOOP else "out of your reach"
     return "not executable" if stat.S_ISREG(mode) else "no file"
@@ -162,13 +178,14 @@ def _links(program: Path) -> Iterator[Path]:
 
 def _package(path: Path) -> Path | None:
     # npm: the whole of node_modules, since platform packages lie beside the agent's. Homebrew: the
-    # whole prefix, since a formula's libraries are those of other formulas.
+    # whole prefix, since a formula's libraries are those of other formulas. Python: an environment.
     for parent in reversed(path.parents):
         if parent.name == "node_modules":
             return parent
         if parent.name in _HOMEBREW:
             return parent.parent
-    return None
+    environment = path.parent.parent
+    return environment if os.path.isfile(environment / "pyvenv.cfg") else None
 
 
 def _interpreter(program: Path, directories: tuple[Path, ...]) -> Path | None:
@@ -180,7 +197,7 @@ def _interpreter(program: Path, directories: tuple[Path, ...]) -> Path | None:
     if not words:
         return None
     if Path(words[0]).name != "env":
-        return Path(words[0]) if Path(words[0]).is_file() else None
+        return Path(words[0])
     names = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
     return _which(names[0], directories) if names else None
 

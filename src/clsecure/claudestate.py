@@ -161,7 +161,7 @@ def files(directory: Path) -> tuple[dict[str, HomeFile], list[str]]:
     found: dict[str, HomeFile] = {}
     lacking: list[str] = []
     for path in _paths(directory):
-        if not path.is_file():
+        if not os.path.isfile(path):  # what is out of reach is none
             continue
         name = f".claude/{path.relative_to(directory)}"
         content, reason = _content(path)

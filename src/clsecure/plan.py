@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import agent, agents, credentials, endpoint, exposing, surroundings, tools
 from clsecure.agents import reach
-from clsecure.choices import AGENT, Docker, Mode, Need, Network, WorkspaceKind
+from clsecure.choices import AGENT, HOST, Docker, Mode, Need, Network, WorkspaceKind
 from clsecure.config import Config
 from clsecure.errors import ExitCode, UserError
 from clsecure.facts import Facts
@@ -238,7 +238,9 @@ def _agent(
     if config.mode is Mode.CONTAINER and config.image == AGENT:
         return agent.of_image(declared)
     try:
-        return agent.find(environ, facts.home, facts.repository.top, declared)
+        top = facts.repository.top
+        has_image = config.mode is Mode.CONTAINER and config.image != HOST
+        return agent.find(environ, facts.home, top, declared, has_image=has_image)
     except UserError:
         if need is Need.REQUIRED:
             raise

@@ -22,7 +22,7 @@ def installed():
     """Where the real agents are."""
     named = os.environ.get("CLSECURE_TEST_AGENTS")
     path = Path(named) if named else Path(__file__).parents[2] / ".cache/agents/bin"
-    if not os.access(path / "opencode", os.X_OK) or not os.access(path / "codex", os.X_OK):
+    if not all(os.access(path / name.value, os.X_OK) for name in _OTHERS):
         pytest.skip("needs the real agents: scripts/setup --dev installs them")
     return path
 
@@ -92,6 +92,40 @@ def test_the_real_codex_works(human, kind, installed):
     human.clsecure("import", "--branch", "home", "--yes", cwd=top)
     listed = human.run("git", "diff", "--name-only", "main", "home", cwd=top).stdout
     assert sorted(listed.split()) == ["loose", "made"]
+
+
+_EDIT = "made\n```\nmade\n```\n"
+
+
+@pytest.mark.parametrize("kind", [OVERLAY, BOXES[3]], ids=str, indirect=True)
+def test_the_real_aider_works(human, kind, installed):
+    top = human.repository(f"src/aider-{kind}")
+    with Running({"turns": [], "side": {"text": _EDIT}}, show_credentials=True) as api:
+        env = {
+            "PATH": f"{installed}:{human.environment['PATH']}",
+            "ANTHROPIC_BASE_URL": api.url,
+            "ANTHROPIC_API_KEY": "sk-test",
+        }
+        model = ("--model", "anthropic/claude-sonnet-4-5", "--edit-format", "whole")
+        words = (*model, "--message", "do it")
+        ran = human.clsecure(
+            "--agent", "aider", *kind.flags, "--", *words, cwd=top, env=env, seconds=200
+        )
+        assert "Applied edit to made" in ran.stdout
+        assert {each["headers"].get("x-api-key") for each in api.requests} == {"sk-test"}
+    human.clsecure("import", "--branch", "home", "--yes", cwd=top)
+    assert human.run("git", "show", "home:made", cwd=top).stdout == "made\n"
+
+
+@pytest.mark.parametrize("name", [AgentName.GEMINI, AgentName.AMP], ids=str)
+def test_the_real_programs_start(human, name, installed):
+    top = human.repository(f"src/version-{name.value}")
+    path = f"{installed}:{human.environment['PATH']}"
+    outside = human.run(name.value, "--version", env={"PATH": path}).stdout
+    assert outside[0].isdigit()
+    words = ("--agent", name.value, "--", "--version")
+    inside = human.clsecure(*words, cwd=top, env={"PATH": path}, seconds=100).stdout
+    assert inside == outside
 
 
 @pytest.mark.parametrize("name", _OTHERS, ids=str)
@@ -167,6 +201,7 @@ def test_settings_of_another_agent_come_without_secrets(human, scripted):
     human.write(".config/opencode/opencode.json", '{"theme": "system"}\n')
     human.write(".config/opencode/AGENTS.md", "Be brief.\n")
     human.write(".config/opencode/agent/x.md", "apiKey: sk-secret\n")
+    human.run("ln", "-s", "/root/far.md", ".config/opencode/agent/far.md")
     human.write(".local/share/opencode/auth.json", '{"anthropic": {"key": "sk-secret"}}\n')
     ran = human.clsecure("--agent", "opencode", cwd=top)
     assert "~/.config/opencode/agent/x.md stays outside: it may hold a secret" in ran.stderr

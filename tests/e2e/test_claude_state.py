@@ -36,6 +36,8 @@ def _furnish(human, top):
     human.write(".claude/hooks/note.sh", _HOOK, mode=0o755)
     human.write(".claude/CLAUDE.md", "Always speak of the weather in Lisbon.\n")
     human.write(".claude/history.jsonl", _SECRET)
+    human.run("mkdir", "-p", ".claude/commands")
+    human.run("ln", "-sf", "/root/far.md", ".claude/commands/far.md")
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,14 @@ _UNFIT = {
     "loop": ("ln -s claude bin/claude", "bin/claude cannot be run: it is a loop of links"),
     "mode": ("touch bin/claude", "bin/claude cannot be run: it is not executable"),
     "directory": ("mkdir bin/claude", "bin/claude cannot be run: it is no file"),
+    "interpreter": (
+        "install -D -m 755 /dev/null bin/claude && echo '#!/nowhere/python3 -I' >bin/claude",
+        "bin/claude cannot be run: its interpreter /nowhere/python3 is not there",
+    ),
+    "unreadable": (
+        "echo '#!/root/python3' >bin/claude && chmod +x bin/claude",
+        "bin/claude cannot be run: its interpreter /root/python3 is out of your reach",
+    ),
     "absent": ("true", "claude is not installed: it is neither on your PATH nor"),
 }
 

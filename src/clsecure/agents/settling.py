@@ -21,13 +21,14 @@ def first_files(agent: Declaration, home: Path) -> tuple[dict[str, str], tuple[s
     left_out, room = [], _MOST
     for name in agent.state:
         path = home / name
-        paths = sorted(path.rglob("*")) if path.is_dir() else [path]
+        paths = sorted(path.rglob("*")) if os.path.isdir(path) else [path]
         for each in paths:
-            if not each.is_file():
+            if not os.path.isfile(each):
                 continue
-            size = each.stat().st_size
+            size = os.stat(each).st_size
             relative = os.fspath(each.relative_to(home))
-            if size > room or says_secrets(os.fspath(each)):
+            is_readable = os.access(each, os.R_OK)
+            if not is_readable or size > room or says_secrets(os.fspath(each)):
                 left_out.append(relative)
                 continue
             room -= size

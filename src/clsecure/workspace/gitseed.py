@@ -52,6 +52,9 @@ _SHARED = ["info/attributes", "info/grafts", "shallow"]
 # Refs that belong to one checkout's unfinished work, or to us.
 _NOT_SEEDED = ("refs/clsecure/", "refs/bisect/", "refs/worktree/", "refs/rewritten/")
 _MODULES_DEEP = 20
+# Tags come without the commits they lead to, which git would have to look up one by one. It knows
+# no trait of that name; GitPython refuses a file that does not speak of peeling.
+_PACKED = "# pack-refs with: unpeeled sorted \n"
 
 
 class SeedFile(NamedTuple):
@@ -187,9 +190,8 @@ class _Seed:
         self._refs(prefix, repository, questions.refs())
 
     def _refs(self, prefix: str, repository: Repository, refs: list[list[str]]) -> None:
-        # Without the trait "peeled" git looks tags up itself; for-each-ref cannot peel them fully.
         lines = [f"{oid} {name}\n" for oid, name, target in refs if not target]
-        packed = "# pack-refs with: sorted \n" + "".join(lines)
+        packed = _PACKED + "".join(lines)
         self._put(prefix + "packed-refs", packed)
         self._put(prefix + SEED_REFS, packed)
         self._put(prefix + "HEAD", _head(repository))
