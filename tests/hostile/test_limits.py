@@ -227,10 +227,10 @@ def processors_used(ran):
 
 def test_a_busy_loop_is_slowed_down_and_ends_with_its_time(human, project, box):
     with pulse() as host:
-        ran = run(human, project, box, "--cpus", "0.5", "--", "bash", "-c", SPINNING)
-        assert processors_used(ran) < 1.4
+        ran = run(human, project, box, "--cpus", "0.2", "--", "bash", "-c", SPINNING)
+        assert processors_used(ran) < 0.7
         looping = run(
-            human, project, box, "--cpus", "0.5", "--time", "1s", "--", "sh", "-c",
+            human, project, box, "--cpus", "0.2", "--time", "1s", "--", "sh", "-c",
             "while :; do :; done", code=124,
         )  # fmt: skip
     assert "time: the limit of 1s was reached, the command was ended" in looping.stderr
@@ -239,7 +239,7 @@ def test_a_busy_loop_is_slowed_down_and_ends_with_its_time(human, project, box):
 
 def test_control_without_a_limit_it_takes_more(human, project, box):
     ran = run(human, project, box, "--", "bash", "-c", SPINNING)
-    assert processors_used(ran) > 1.4
+    assert processors_used(ran) > 0.7
 
 
 def test_an_agent_over_a_limit_ends_cleanly_with_its_work_kept(human, project):
