@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clsecure import describe, hooks, session, sessionwords
+from clsecure import hooks, session, sessionwords
 from clsecure.choices import Need, Start
 from clsecure.commands import agentrun, common
 from clsecure.errors import ExitCode, UserError
@@ -21,6 +21,8 @@ def run_in_box(invocation: Invocation, argv: tuple[str, ...]) -> int:
     """Run a command of the human's in the session, kept or fresh, and keep the session."""
     with common.planned(invocation, need=Need.WELCOME) as (plan, under_way):
         if plan.config.dry_run:
+            from clsecure import describe
+
             return describe.dry_run(plan, invocation, argv)
         return _run(invocation, plan, under_way, argv)
 

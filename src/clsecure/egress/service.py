@@ -6,6 +6,7 @@ with the clsecure that started it. When it dies the doors are closed: the box th
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -26,6 +27,7 @@ _START_SECONDS = 0.5  # after which the agent has most likely started
 _END_SECONDS = 2.0
 _ANSWER_SECONDS = 3.0
 _MAX_SUMMARY = 1 << 20
+_ALLOCATIONS = (700, 10, 10)  # before garbage is looked for, as CPython has it
 
 
 class Settings(NamedTuple):
@@ -86,6 +88,7 @@ def start(settings: Settings, sockets: Sequence[tuple[str, int]]) -> Service:
 
     def main() -> None:
         child.die_with_parent(parent)
+        gc.set_threshold(*_ALLOCATIONS)  # a start's is for a moment, and this goes on for hours
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the agent
         _let_the_agent_start((theirs.fileno(), *descriptors))
         from clsecure.egress import serving  # with asyncio: 50 ms
