@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Time from the command to the agent, beside plain firejail and bubblewrap in the same run.
 
-Run as root with the checkout's `.venv/bin/python bench/start.py [--runs N]`. The agent is a small
-Python program that prints the monotonic clock when it starts; plain engines start the same program
-as the same user. "own share" is clsecure's time less that of the plain engine (user mode: less the
-plain program). Runs of all subjects alternate, so that a slow moment meets all of them.
+Run as root with the checkout's `.venv/bin/python bench/start.py [--runs N] [--bare]`. The agent is
+a small Python program that prints the monotonic clock when it starts; plain engines start the same
+program as the same user. "own share" is clsecure's time less that of the plain engine (user mode:
+less the plain program). Runs of all subjects alternate, so that a slow moment meets all of them.
+The home is furnished: tools of five managers and their caches are shown, secrets in the project are
+hidden, Claude's settings and a key are there; `--bare` leaves all that out.
 
 Container mode runs on the host's programs, and on an image of some 250 MB made of them, which plain
 rootless podman runs as well. Its limits are on the whole time to the agent.
@@ -22,6 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from furnished import furnish, furnish_project
 
 from world import Human, new_human
 from world.human import PROGRAM
@@ -67,7 +71,9 @@ def main() -> int:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=10)
-    runs = parser.parse_args().runs
+    parser.add_argument("--bare", action="store_true")
+    words = parser.parse_args()
+    runs = words.runs
     with new_human() as human:
         subprocess.run(
             [PROGRAM, "setup"], check=True, env=human_environment(human), capture_output=True
@@ -75,6 +81,10 @@ def main() -> int:
         agent = human.write("bin/claude", AGENT, mode=0o755)
         image, plain_image = make_image(human)
         projects = {size: project(human, size) for size in SIZES}
+        if not words.bare:
+            furnish(human)
+            for top in projects.values():
+                furnish_project(human, top)
         subjects: dict[str, Callable[[], float]] = {
             "--help": lambda: whole(human, PROGRAM, "--help")
         }
