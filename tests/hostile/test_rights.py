@@ -155,7 +155,7 @@ def test_control_without_the_gates_locks_the_bit_is_off(human, project, tmp_path
     changes = [
         ("inside/gate.py", "        (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),\n", ""),
         ("inside/gate.py", "        *_rights(plan),\n", ""),
-        ("inside/gate.py", "(_PR_SET_SECCOMP, _FILTER, ctypes.byref(filters), 0, 0),\n", ""),
+        ("inside/gate.py", "(_PR_SET_SECCOMP, _FILTER, _ctypes.byref(filters), 0, 0),\n", ""),
         ("inside/gate.py", "        *_system_calls(),\n", ""),
     ]
     bits = []

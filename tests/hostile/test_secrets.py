@@ -101,7 +101,10 @@ def sockets():
     places = {name for name in names if name.startswith(("/", "@"))}
     for top, _, found in os.walk("/"):
         if not top.startswith(SKIPPED):
-            places |= {os.path.join(top, each) for each in found if stat.S_ISSOCK(os.lstat(os.path.join(top, each)).st_mode)}
+            for path in (os.path.join(top, each) for each in found):
+                try:
+                    if stat.S_ISSOCK(os.lstat(path).st_mode): places.add(path)
+                except OSError: pass  # it has gone in the meantime
     places |= {("127.0.0.1", int(line.split()[1].split(":")[1], 16)) for line in open("/proc/net/tcp").readlines()[1:]}
     for place in places:
         kind = socket.AF_UNIX if isinstance(place, str) else socket.AF_INET
@@ -193,7 +196,9 @@ def search(human, prefix, env, *, skipped=()):
     top = human.home / "src/secrets"
     ended = subprocess.run(argv, cwd=top, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended
-    found, seen = got(ended.stdout)["found"]
+    answer = got(ended.stdout)["found"]
+    assert answer, ended.stderr
+    found, seen = answer
     return found, seen
 
 

@@ -17,7 +17,7 @@ from clsecure.git import Repository
 from clsecure.gitcall import SAFE, clean_environment
 from clsecure.listing import Listing
 from clsecure.output import escape
-from clsecure.process import run
+from clsecure.process import CommandFailed, Completed
 from clsecure.program import Program
 from clsecure.reachoptions import HIDDEN, SHOWN
 from clsecure.treecache import Known
@@ -155,8 +155,11 @@ class Scan:
             asked = [path.removeprefix(owner) for path in owned] if len(owned) <= _FEW else []
             top = self._repository.top / owner
             listing = ("--literal-pathspecs", *SAFE, "ls-files", "-z", "--", *asked)
-            answer = run("git", "-C", top, *listing, env=clean_environment(), check=not owner)
-            found.update(owner + name for name in answer.text.split("\0") if name)
+            argv = ("git", *listing)
+            ended = Completed(argv, *Program(argv, clean_environment(), at=str(top)).result())
+            if ended.returncode and not owner:
+                raise CommandFailed(ended)
+            found.update(owner + name for name in ended.text.split("\0") if name)
         return found
 
     def _owner(self, path: str) -> str:
