@@ -155,8 +155,8 @@ class Scan:
             asked = [path.removeprefix(owner) for path in owned] if len(owned) <= _FEW else []
             top = self._repository.top / owner
             listing = ("--literal-pathspecs", *SAFE, "ls-files", "-z", "--", *asked)
-            argv = ("git", *listing)
-            ended = Completed(argv, *Program(argv, clean_environment(), at=str(top)).result())
+            argv = ("git", "-C", str(top), *listing)
+            ended = Completed(argv, *Program(argv, clean_environment()).result())
             if ended.returncode and not owner:
                 raise CommandFailed(ended)
             found.update(owner + name for name in ended.text.split("\0") if name)
