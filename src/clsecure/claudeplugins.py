@@ -10,6 +10,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clsecure.listing import Listing
 
 _MARKETPLACES = "known_marketplaces.json"
 _MANIFEST = ".claude-plugin/marketplace.json"
@@ -48,16 +52,21 @@ def marketplaces(top: str) -> Iterator[tuple[str, str]]:
 
 
 def secrets(
-    top: str, hide: Sequence[str], show: Sequence[str], environ: Mapping[str, str]
+    top: str,
+    hide: Sequence[str],
+    show: Sequence[str],
+    environ: Mapping[str, str],
+    listing: Listing | None = None,
 ) -> dict[str, str]:
     """Return the paths below the plugins' directory that hold credentials, and by what.
 
-    Raises UserError when the search fails: then nothing is known to be safe.
+    `listing` is taken over, if it was begun already. Raises UserError when the search fails: then
+    nothing is known to be safe.
     """
     from clsecure.claudestate import holds_credential
     from clsecure.workspace.exposed import secrets_below
 
-    found = dict.fromkeys(secrets_below(top, hide, show, environ), "by its name")
+    found = dict.fromkeys(secrets_below(top, hide, show, environ, listing), "by its name")
     for pattern in _LOOKED_INTO:
         for path in _matching(top, pattern.split("/")):
             text = _text(path)

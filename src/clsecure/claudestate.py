@@ -6,7 +6,6 @@ The names of settings are those of https://code.claude.com/docs/en/settings and 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -244,6 +243,8 @@ def _paths(directory: Path) -> list[Path]:
 
 
 def _holds_marked(value: object) -> bool:
+    import json  # 2 ms, and a kept home needs none
+
     return holds_credential(json.dumps(value))
 
 

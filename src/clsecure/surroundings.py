@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from clsecure import agent, claudehistory, claudeprograms, exposing, tools
 from clsecure.agents import Declaration
@@ -15,6 +15,9 @@ from clsecure.errors import ExitCode, UserError
 from clsecure.exposing import Shown, World
 from clsecure.facts import Facts
 from clsecure.helper.layout import is_reserved, within
+
+if TYPE_CHECKING:
+    from clsecure.listing import Listing
 
 PLUGINS, _PROJECTS = ".claude/plugins", ".claude/projects"
 _LONGEST = 200  # bytes of a path, of which the session's layer has its name
@@ -50,6 +53,33 @@ def look(
         plugins = f"{home}/{PLUGINS}"
         state = tuple(one for one in state if one.path != plugins)
         return Surroundings(tools.Tools(covered=_strange(world, state, facts.cwd)), state)
+    listing = _listing(state, f"{home}/{PLUGINS}", environ)  # while the rest is looked for
+    try:
+        return _look(
+            config,
+            facts,
+            world=world,
+            state=state,
+            declared=declared,
+            found=found,
+            listing=listing,
+        )
+    finally:
+        if listing is not None:
+            listing.close()
+
+
+def _look(
+    config: Config,
+    facts: Facts,
+    *,
+    world: World,
+    state: tuple[Shown, ...],
+    declared: Declaration,
+    found: agent.Agent | None,
+    listing: Listing | None,
+) -> Surroundings:
+    home, project, environ = world.home, world.project, world.environ
     asked = tuple(os.path.realpath(path) for path in config.expose if os.path.exists(path))
     others = [Shown(path, "asked for") for path in asked]
     others += [Shown(str(path), "the agent") for path in (found.exposed if found else ())]
@@ -70,7 +100,7 @@ def look(
         if not any(within(one.path, each) or within(each, one.path) for each in places)
     )
     inside = dict.fromkeys(packages, "by its name")
-    inside |= _secret_plugins(state, f"{home}/{PLUGINS}", config, environ)
+    inside |= _secret_plugins(state, f"{home}/{PLUGINS}", config, environ, listing)
     strange = _strange(world, state, facts.cwd)
     covered = tuple(dict.fromkeys((*looked.covered, *secret, *inside, *strange)))
     lacking = tuple(f"{path}: {why} it is a credential" for path, why in inside.items())
@@ -116,15 +146,28 @@ def _strange(world: World, state: tuple[Shown, ...], cwd: Path) -> tuple[str, ..
     return tuple(found)
 
 
+def _listing(state: tuple[Shown, ...], at: str, environ: Mapping[str, str]) -> Listing | None:
+    source = next((one.source for one in state if one.path == at), "")
+    if not source:
+        return None
+    from clsecure.workspace import exposed  # only for those who have plugins
+
+    return exposed.begin(source, environ)
+
+
 def _secret_plugins(
-    state: tuple[Shown, ...], at: str, config: Config, environ: Mapping[str, str]
+    state: tuple[Shown, ...],
+    at: str,
+    config: Config,
+    environ: Mapping[str, str],
+    listing: Listing | None,
 ) -> dict[str, str]:
     source = next((one.source for one in state if one.path == at), "")
     if not source:
         return {}
     from clsecure import claudeplugins  # only for those who have any
 
-    found = claudeplugins.secrets(source, config.hide, config.show, environ)
+    found = claudeplugins.secrets(source, config.hide, config.show, environ, listing)
     return {at + path[len(source) :]: why for path, why in found.items()}
 
 

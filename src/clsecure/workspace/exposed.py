@@ -15,16 +15,18 @@ _MOST_READ = 64 << 10  # bytes of a file that may hold certificates alone
 
 
 def secrets_below(
-    top: str, hide: Sequence[str], show: Sequence[str], environ: Mapping[str, str]
+    top: str,
+    hide: Sequence[str],
+    show: Sequence[str],
+    environ: Mapping[str, str],
+    listing: Listing | None = None,
 ) -> tuple[str, ...]:
     """Return the absolute paths below a directory whose names say that they are secret.
 
-    Raises UserError when the search fails: then nothing is known to be safe.
+    `listing` is taken over, if it was begun already. Raises UserError when the search fails: then
+    nothing is known to be safe.
     """
-    try:
-        listing = Listing(top, environ)
-    except OSError as error:
-        raise _failed(top) from error
+    listing = listing or begin(top, environ)
     try:
         content = b"".join(iter(lambda: os.read(listing.descriptor, _CHUNK), b""))
         code = listing.wait()
@@ -43,6 +45,14 @@ def secrets_below(
         and not _is_public(f"{top}/{name}")
     )
     return tuple(f"{top}/{name}" for name in outermost(found))
+
+
+def begin(top: str, environ: Mapping[str, str]) -> Listing:
+    """Begin to list the names below a directory; raises UserError."""
+    try:
+        return Listing(top, environ)
+    except OSError as error:
+        raise _failed(top) from error
 
 
 def _is_public(path: str) -> bool:
