@@ -56,7 +56,7 @@ class Program:
     def close(self) -> None:
         """End it, if it has not ended, and let go of what it wrote."""
         if self.code is None:
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self._pid, signal.SIGTERM)  # not SIGKILL: git takes its locks away first
             self._wait()
         for descriptor in {self._stdout, self._stderr} - {-1}:
             os.close(descriptor)

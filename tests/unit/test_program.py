@@ -2,7 +2,9 @@
 
 import os
 import signal
+import subprocess
 import time
+from functools import partial
 
 import pytest
 
@@ -42,11 +44,17 @@ def test_the_code_of_a_signal_is_negative():
 
 
 def test_its_world_is_what_was_said(tmp_path):
-    here = os.getcwd()
+    here, before = os.getcwd(), descriptors()
+    own = os.fsencode(str(os.dup2(0, 200, inheritable=False)))
     program = shell("pwd; echo $WORD; cat; ls /proc/self/fd", at=str(tmp_path), WORD="said")
     assert os.getcwd() == here
     _, output, _ = program.result()
-    assert output.split() == [os.fsencode(tmp_path), b"said", b"0", b"1", b"2", b"3"]  # 3: of ls
+    os.close(int(own))
+    place, word, *there = output.split()
+    assert (place, word) == (os.fsencode(tmp_path), b"said")
+    assert {b"0", b"1", b"2"} <= set(there)
+    assert own not in there
+    assert descriptors() == before
 
 
 def test_it_reads_what_it_is_given(tmp_path):
@@ -82,6 +90,26 @@ def test_closing_ends_it_and_may_be_repeated():
     program.close()
     assert not is_alive(pid)
     assert descriptors() == before
+
+
+def test_git_leaves_no_lock_when_it_is_ended(tmp_path):
+    run = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
+    run(("git", "init", "-q", "-b", "main", "."))
+    given, ours = os.pipe2(os.O_CLOEXEC)
+    words = ("git", "update-ref", "--stdin")
+    program = Program(words, os.environ, at=str(tmp_path), stdin=given)
+    tree = run(("git", "hash-object", "-w", "-t", "tree", "/dev/null")).stdout.decode().strip()
+    commit = (*("git", "-c", "user.name=x", "-c", "user.email=x"), "commit-tree", "-m", "x", tree)
+    made = run(commit).stdout.decode().strip()
+    os.write(ours, f"start\nupdate refs/x/base {made}\nprepare\n".encode())
+    lock = tmp_path / ".git/refs/x/base.lock"
+    deadline = time.monotonic() + 30
+    while not lock.exists():
+        assert time.monotonic() < deadline
+    program.close()
+    os.close(ours)
+    os.close(given)
+    assert not lock.exists()
 
 
 def test_an_interrupt_leaves_nothing():
