@@ -53,17 +53,20 @@ def run(
     import subprocess  # 2 ms, and a start runs its programs by `program`
 
     words: Sequence[str] = tuple(os.fspath(word) for word in argv)
-    ended = subprocess.run(
+    with subprocess.Popen(
         words,
         env=env,
         cwd=cwd,
-        input=stdin if isinstance(stdin, bytes) else None,
-        stdin=None if isinstance(stdin, bytes) else stdin,
+        stdin=subprocess.PIPE if isinstance(stdin, bytes) else stdin,
         stdout=subprocess.PIPE if stdout is None else stdout,
         stderr=subprocess.PIPE,
-        check=False,
-    )
-    completed = Completed(tuple(words), ended.returncode, ended.stdout or b"", ended.stderr)
+    ) as running:
+        try:
+            said = running.communicate(stdin if isinstance(stdin, bytes) else None)
+        except BaseException:
+            running.terminate()  # not SIGKILL, as `subprocess.run` does: git takes its locks away
+            raise
+    completed = Completed(tuple(words), running.returncode, said[0] or b"", said[1])
     if check and completed.returncode:
         raise CommandFailed(completed)
     return completed

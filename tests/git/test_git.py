@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,29 @@ def test_discovery_is_one_call(world, monkeypatch):
     monkeypatch.setenv("PATH", f"{world.tmp_path}/bin", prepend=":")
     assert discover(world.top).top == world.top
     assert calls.read_text() == "\n"
+
+
+def test_a_call_that_is_broken_off_leaves_no_lock(world):
+    lock = world.top / ".git/refs/x/base.lock"
+    given, ours = os.pipe2(os.O_CLOEXEC)
+    commit = world.git("rev-parse", "HEAD").strip()
+    os.write(ours, f"start\nupdate refs/x/base {commit}\nprepare\n".encode())
+    seen = []
+
+    def end(*_):
+        if lock.exists():
+            seen.append(lock)
+            raise SystemExit(143)
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    try:
+        with pytest.raises(SystemExit):
+            Git(world.repository).run("update-ref", "--stdin", stdin=given)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        os.close(ours)
+        os.close(given)
+    assert seen
+    assert not lock.exists()
