@@ -69,12 +69,14 @@ class Tree:
 class Known:
     """A tree's names as far as they can be secrets; stands in for a Listing.
 
-    From `descriptor` come the names that matched before, and all names of changed directories.
+    From `descriptor` come the names that matched before, and all names of changed directories;
+    where the tree `is_same`, `matching` are all that match.
     """
 
     def __init__(self, tree: Tree, again: _Again) -> None:
         self.top, self.pattern, self.device = tree.top, tree.pattern, tree.device
         self.marks, self.is_same = again.marks, not again.read
+        self.matching = tree.matching
         kept = [name for name in tree.matching if again.keeps(name)]
         self.descriptor = os.memfd_create("names", os.MFD_CLOEXEC)
         with open(self.descriptor, "wb", closefd=False) as file:

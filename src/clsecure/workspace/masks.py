@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from clsecure import treecache
 from clsecure.errors import ExitCode, UserError
@@ -50,8 +51,10 @@ def start_scan(
         if listing.top != top or not _is_for(listing, expression):
             listing.close()
             listing = Listing(top, os.environ)
-        narrow = ("grep", "-ziE", "-e", expression)
-        filtering = Program(narrow, clean_environment(), stdin=listing.descriptor)
+        filtering = None
+        if not (isinstance(listing, Known) and listing.is_same):
+            narrow = ("grep", "-ziE", "-e", expression)
+            filtering = Program(narrow, clean_environment(), stdin=listing.descriptor)
     except FileNotFoundError as error:
         if listing is not None:
             listing.close()
@@ -65,6 +68,13 @@ def _is_for(listing: Listing | Known, expression: str) -> bool:
     return isinstance(listing, Listing) or listing.pattern == os.fsencode(expression)
 
 
+class _Asked(NamedTuple):
+    """Paths that may be secrets, and the repositories that are asked which of them they track."""
+
+    paths: list[str]
+    running: list[tuple[str, Program]]  # the repository's place, "" or a path that ends in "/"
+
+
 class Scan:
     """A search under way; `result` waits for its end."""
 
@@ -72,7 +82,7 @@ class Scan:
         self,
         repository: Repository,
         listing: Listing | Known,
-        filtering: Program,
+        filtering: Program | None,
         expression: str,
         globs: tuple[Sequence[str], Sequence[str]],
     ) -> None:
@@ -83,28 +93,51 @@ class Scan:
         self._listed: list[bytes] | None = None
         hide, show = globs
         self._hide, self._show = tuple(hide), (*SHOWN, *show)
+        # Of a tree that is as it was the names are known, so git is asked while others go on.
+        self._asked: _Asked | None = None
+        if filtering is None and isinstance(listing, Known):
+            self._asked = self._ask(listing.matching)
 
     def result(self) -> tuple[str, ...]:
         """Return the paths to hide, sorted, relative to the top; a directory is hidden whole.
 
         Raises UserError when the search itself failed: then nothing is known to be safe.
         """
-        code, listed, _ = self._filtering.result()
+        self._asked = self._asked or self._ask(self._matching())
+        if not self._asked.paths:
+            return ()
+        tracked, shown = self._tracked(self._asked), matcher(self._show)
+        secret = (
+            each for path in self._asked.paths for each in self._untracked(path, tracked, shown)
+        )
+        return tuple(outermost(sorted(set(secret))))
+
+    def _matching(self) -> list[bytes]:
+        code, listed, _ = self._filtering.result() if self._filtering else (0, b"", b"")
         # find's 1: it could not read a directory; grep's 1: nothing matched.
         if self._listing.wait() not in {0, 1} or code not in {0, 1}:
             message = "the search for secrets in the project failed"
             raise UserError(message, hint="try again", code=ExitCode.REFUSED)
-        self._listed = [path for path in listed.split(b"\0") if path]
-        paths = [os.fsdecode(path)[2:] for path in self._listed]
-        if not paths:
-            return ()
+        return [path for path in listed.split(b"\0") if path]
+
+    def _ask(self, listed: Sequence[bytes]) -> _Asked:
+        """Begin to ask which of these names are tracked: those that are secrets by their form."""
+        self._listed = list(listed)
+        if not listed:
+            return _Asked([], [])
         hidden, shown = matcher(self._hide), matcher(self._show)
+        paths = [os.fsdecode(path)[2:] for path in listed]
         wanted = [path for path in paths if self._is_secret(path, hidden, shown)]
-        if not wanted:
-            return ()
-        tracked = self._tracked(wanted)
-        found = sorted({each for path in wanted for each in self._untracked(path, tracked, shown)})
-        return tuple(outermost(found))
+        by_owner: dict[str, list[str]] = {}
+        for path in wanted:
+            by_owner.setdefault(self._owner(path), []).append(path)
+        running = []
+        for owner, owned in by_owner.items():
+            asked = [path.removeprefix(owner) for path in owned] if len(owned) <= _FEW else []
+            place = ("-C", str(self._repository.top / owner), "--literal-pathspecs", *SAFE)
+            argv = ("git", *place, "ls-files", "-z", "--", *asked)
+            running.append((owner, Program(argv, clean_environment())))
+        return _Asked(wanted, running)
 
     def remember(self, filesystem: str, environ: Mapping[str, str]) -> None:
         """Keep what was listed for the next start, as far as it can be kept.
@@ -119,7 +152,10 @@ class Scan:
 
     def stop(self) -> None:
         """End a search whose result nobody waits for any more."""
-        self._filtering.close()
+        for _, each in self._asked.running if self._asked else ():
+            each.close()
+        if self._filtering is not None:
+            self._filtering.close()
         self._listing.close()
 
     def _is_secret(self, path: str, hidden: re.Pattern[str], shown: re.Pattern[str]) -> bool:
@@ -142,21 +178,15 @@ class Scan:
                 if each not in tracked and not shown.fullmatch(each):
                     yield each
 
-    def _tracked(self, paths: Sequence[str]) -> set[str]:
-        """Return those of `paths`, and of the files below them, that a repository tracks.
+    @staticmethod
+    def _tracked(asked: _Asked) -> set[str]:
+        """Return those of the paths, and of the files below them, that a repository tracks.
 
         A submodule, or any other repository in the tree, answers for its own files.
         """
-        by_owner: dict[str, list[str]] = {}
-        for path in paths:
-            by_owner.setdefault(self._owner(path), []).append(path)
         found: set[str] = set()
-        for owner, owned in by_owner.items():
-            asked = [path.removeprefix(owner) for path in owned] if len(owned) <= _FEW else []
-            top = self._repository.top / owner
-            listing = ("--literal-pathspecs", *SAFE, "ls-files", "-z", "--", *asked)
-            argv = ("git", "-C", str(top), *listing)
-            ended = Completed(argv, *Program(argv, clean_environment()).result())
+        for owner, program in asked.running:
+            ended = Completed(("git", "ls-files"), *program.result())
             if ended.returncode and not owner:
                 raise CommandFailed(ended)
             found.update(owner + name for name in ended.text.split("\0") if name)
